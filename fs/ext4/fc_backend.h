@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Fast-commit backends: what ext4 asks of a module that keeps the fast-commit
+ * log in its own way.
+ *
+ * Included by ext4 (through the hook patch) and, through bindgen, by the
+ * backend.  A backend sees the VFS superblock and the journal, no private ext4
+ * structure.
+ */
+#ifndef _EXT4_FC_BACKEND_H
+#define _EXT4_FC_BACKEND_H
+
+#include <linux/jbd2.h>
+#include <linux/list.h>
+#include <linux/module.h>
+#include <linux/types.h>
+
+/*
+ * Second TLV of a fast-commit area that holds ByteLog records.  A kernel that
+ * does not know the tag refuses the area.
+ */
+#define EXT4_FC_TAG_ANCHOR		0x000a
+
+/* @flags of attach(): how the mount looks that asks for the backend. */
+#define EXT4_FC_BACKEND_LOG		0x1	/* new commits are wanted, not only replay */
+#define EXT4_FC_BACKEND_REQUIRED	0x2	/* the mount fails without the backend */
+#define EXT4_FC_BACKEND_DAX_NEVER	0x4	/* mounted with dax=never */
+#define EXT4_FC_BACKEND_FORCE		0x8	/* the feature bit is left alone */
+
+/**
+ * struct ext4_fc_backend_ops - a fast-commit backend
+ * @owner: module that provides the functions; pinned while a mount uses them.
+ * @name: the name ext4 looks the backend up by.
+ * @list: for ext4's list of backends.
+ * @attach: called before jbd2_journal_load().  Allocates the mount's state and
+ *	takes over journal->j_fc_replay_callback.  The fast-commit area need not
+ *	be known yet.  Returns 0 and sets @priv, or says why not and returns an
+ *	error.
+ * @start: called once the journal has been loaded and its fast-commit feature
+ *	set, if %EXT4_FC_BACKEND_LOG was given.  Maps the area and takes over
+ *	journal->j_fc_cleanup_callback; from here on every fast commit goes
+ *	through @reserve, @close and @commit.  An error means: no logging.
+ * @detach: called after the journal has been destroyed (or was never loaded).
+ * @reserve: bytes for the next TLV, to be filled before the next call.  NULL:
+ *	the log is full or the backend cannot go on; ext4 commits in full.
+ *	Called under the fast-commit lock.
+ * @close: the fast commit of @tid has no further TLV.  Under the same lock.
+ * @commit: makes everything reserved since the last commit durable, and the
+ *	file data that it describes.  Outside the lock.  Only when it returns 0
+ *	does fsync return.
+ */
+struct ext4_fc_backend_ops {
+	struct module *owner;
+	const char *name;
+	struct list_head list;
+	int (*attach)(struct super_block *sb, journal_t *journal,
+		      unsigned int flags, void **priv);
+	int (*start)(void *priv);
+	void (*detach)(void *priv);
+	u8 *(*reserve)(void *priv, tid_t tid, unsigned int len);
+	int (*close)(void *priv, tid_t tid);
+	int (*commit)(void *priv, tid_t tid);
+};
+
+int ext4_fc_backend_register(struct ext4_fc_backend_ops *ops);
+void ext4_fc_backend_unregister(struct ext4_fc_backend_ops *ops);
+
+/* The state that @attach made for this mount, or NULL. */
+void *ext4_fc_backend_priv(struct super_block *sb);
+
+#endif /* _EXT4_FC_BACKEND_H */
