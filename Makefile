@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The user's way in; "make help" tells.  The work is done by scripts/, mostly inside a build root that the first run
+# makes.  Kbuild, next to this file, is the kernel's: it is used from a copy (scripts/build-modules).
+
+KERNEL ?= 7.2
+JOBS   ?= $(shell nproc)
+ACCEL  ?= tcg
+export KERNEL JOBS ACCEL V MIRROR BYTELOG_CACHE
+export BYTELOG_T0 := $(shell date +%s)
+
+# Scripts enter the build root by themselves.
+S := scripts
+
+all: modules tools
+	@$S/initramfs
+
+help:
+	@$S/help
+
+setup:
+	@$S/setup
+
+modules: setup
+	@$S/build-ext4
+	@$S/build-modules
+
+tools: setup
+	@$S/build-tools
+
+demo: all
+	@$S/vm demo $(ARGS)
+
+vm: all
+	@$S/vm shell $(ARGS)
+
+test: all
+	@$S/test $(ARGS)
+
+clean:
+	@$S/clean
+
+distclean:
+	@$S/clean cache
+
+.PHONY: all help setup modules tools demo vm test clean distclean
+.NOTPARALLEL:

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Common ground of the scripts here; sourced, never run.
+#
+# A script runs either on the host or inside the build root (BYTELOG_INSIDE=1).  Inside, the repository has the same
+# path as outside and the cache is /cache.
+
+set -euo pipefail
+
+REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+BUILD=$REPO/build
+# The suite of the build root.  The distribution kernels of its backports are what the modules are made for.
+SUITE=trixie
+KERNEL=${KERNEL:-7.2}
+JOBS=${JOBS:-$(nproc)}
+
+if [[ -n ${BYTELOG_INSIDE:-} ]]; then
+	CACHE=/cache
+else
+	home=~ # works without HOME, too
+	CACHE=$(realpath -m "${BYTELOG_CACHE:-${XDG_CACHE_HOME:-$home/.cache}/bytelog}")
+	BYTELOG_SHOWN=$CACHE # what to call it in messages
+fi
+ROOT=$CACHE/root
+export BYTELOG_T0=${BYTELOG_T0:-$(date +%s)}
+
+say() {
+	local t=$(($(date +%s) - BYTELOG_T0))
+	printf '==> [%d:%02d] %s\n' $((t / 60)) $((t % 60)) "$*"
+}
+
+warn() {
+	printf '%s\n' "$@" >&2
+}
+
+die() {
+	warn "${@/#/*** }"
+	exit 1
+}
+
+# step LOGNAME TEXT CMD...: announce, run with the output in a log, show the end of the log where it fails.  V=1 shows
+# all of it.
+step() {
+	local dir=$BUILD/log log rc=0
+	[[ ${STEP_LOGS:-} ]] && dir=$STEP_LOGS
+	log=$dir/$1.log
+	say "$2"
+	mkdir -p "$dir"
+	shift 2
+	# Not "|| rc=$?": that would switch -e off inside a function that is called here.
+	set +e
+	if [[ ${V:-} == 1 ]]; then
+		(set -e; "$@") </dev/null 2>&1 | tee "$log"
+		rc=${PIPESTATUS[0]}
+	else
+		(set -e; "$@") </dev/null >"$log" 2>&1
+		rc=$?
+	fi
+	set -e
+	((rc == 0)) && return
+	warn "*** That failed. The last lines of ${log/#\/cache/$BYTELOG_SHOWN}:"
+	tail -n "${LOG_LINES:-25}" "$log" | sed 's/^/    /' >&2
+	return "$rc"
+}
+
+# A step that was finished leaves a stamp: a file named by the step and by a hash of what it was made from, so that a
+# change of that does the step again.
+hash_of() {
+	sha256sum | cut -c1-16
+}
+
+stamped() {
+	[[ -e $1.$2 ]]
+}
+
+stamp() {
+	rm -f "$1".*
+	touch "$1.$2"
+}
+
+# lock FILE {-s|-x} WHO: hold FILE until this process and its children end, or stop politely.
+lock() {
+	local fd
+	mkdir -p "$(dirname "$1")"
+	exec {fd}>>"$1"
+	flock -n "$2" "$fd" || die "$3" "(lock: $1)"
+}
+
+# Sets KVER and what belongs to it, once scripts/kernel has chosen and prepared that kernel.
+load_kernel() {
+	[[ -e $CACHE/kernel/chosen-$KERNEL ]] ||
+		die "no kernel has been prepared for KERNEL=$KERNEL: run make setup KERNEL=$KERNEL"
+	KVER=$(cat "$CACHE/kernel/chosen-$KERNEL")
+	KSERIES=$(cut -d. -f1,2 <<<"$KVER")
+	KBASE=$CACHE/kernel/$KVER
+	KDIR=$KBASE/linux
+	OUT=$BUILD/$KVER
+	# shellcheck source=/dev/null
+	. "$KBASE/vars" # KCC, KLOCAL, KIMAGE
+	export KVER KSERIES KBASE KDIR OUT KCC KLOCAL KIMAGE
+}
+
+# kmake ARGS...: the kernel's make, with the parameters the distribution used.
+kmake() {
+	make -C "$KDIR" -j"$JOBS" CC="$KCC" LOCALVERSION="$KLOCAL" "$@"
+}
+
+# Called at the top of a script that needs the tools of the build root: start over inside it.
+need_root() {
+	[[ -n ${BYTELOG_INSIDE:-} ]] && return
+	exec "$REPO/scripts/in-root" "$(realpath "$0")" "$@"
+}
