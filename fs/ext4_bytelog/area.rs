@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The fast-commit area: the journal's last blocks, mapped one by one.
+
+use crate::{
+    bytelog::reader::ReadArea,
+    kapi::{
+        dax::{DaxDevice, Mapping},
+        jbd2::Journal,
+    },
+    refusal::Refusal,
+};
+use core::ops::Range;
+use kernel::{page::PAGE_SIZE, prelude::*};
+
+/// Fewest blocks that make a log: the opener and one block of records.
+const MIN_BLOCKS: u64 = 2;
+
+/// The area of a journal, as one range of bytes from the opener on.
+pub(crate) struct FcArea(Mapping);
+
+impl FcArea {
+    /// Maps the area of `journal`. The journal's blocks are pages.
+    pub(crate) fn map(journal: Journal) -> Result<Self, Refusal> {
+        let blocks = journal.fc_area().ok_or(Refusal::NoArea)?;
+        let count = blocks.end - blocks.start;
+        if count < MIN_BLOCKS {
+            return Err(Refusal::AreaTooSmall { blocks: count });
+        }
+        let device = journal.device().ok_or(Refusal::NoDax)?;
+        let dax = DaxDevice::of(device).ok_or(Refusal::NoDax)?;
+        Mapping::new(dax, runs(journal, blocks))
+            .map(Self)
+            .map_err(Refusal::Map)
+    }
+
+    /// The mapped bytes.
+    pub(crate) fn mapping(&self) -> &Mapping {
+        &self.0
+    }
+}
+
+impl ReadArea for FcArea {
+    type Error = Error;
+
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn copy_out(&self, off: u64, buf: &mut [u8]) -> Result {
+        self.0.copy_out(off, buf)
+    }
+}
+
+/// The given journal blocks as (offset, length) in bytes on the journal's device,
+/// joined where they follow one another there.
+fn runs(journal: Journal, mut blocks: Range<u64>) -> impl Iterator<Item = Result<(u64, usize)>> {
+    let mut offsets = core::iter::from_fn(move || {
+        let block = blocks.next()?;
+        let at = journal.bmap(block);
+        Some(at.and_then(|at| at.checked_mul(PAGE_SIZE as u64).ok_or(EOVERFLOW)))
+    })
+    .peekable();
+    core::iter::from_fn(move || {
+        let start = match offsets.next()? {
+            Ok(start) => start,
+            Err(error) => return Some(Err(error)),
+        };
+        let mut len = PAGE_SIZE;
+        let follows = |next: &Result<u64>, len: usize| matches!(next, Ok(next) if Some(*next) == start.checked_add(len as u64));
+        while offsets.next_if(|next| follows(next, len)).is_some() {
+            len += PAGE_SIZE;
+        }
+        Some(Ok((start, len)))
+    })
+}

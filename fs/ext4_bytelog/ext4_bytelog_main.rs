@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! ByteLog: ext4 fast commits as checksummed records in DAX-mapped memory.
+//!
+//! - [`mount`]: the state of a mount, and what ext4 asks of it.
+//! - [`refusal`]: why a mount is served as stock ext4 serves it.
+//! - [`area`]: the fast-commit area, mapped.
+//! - [`log`]: the commit path: staging, sealing, persistence.
+//! - [`replay`]: the log read, checked and handed to ext4's own replay.
+//! - [`stats`]: counters, under debugfs.
+//! - [`bytelog`]: the format, shared with userspace (`rust/bytelog`).
+//! - [`kapi`]: safe wrappers for what the kernel crate lacks (`rust/kernel`).
+
+use kernel::prelude::*;
+
+mod area;
+#[path = "../../rust/bindings/mod.rs"]
+mod bindings;
+#[path = "../../rust/bytelog/src/lib.rs"]
+mod bytelog;
+#[path = "../../rust/kernel/mod.rs"]
+mod kapi;
+mod log;
+mod mount;
+mod refusal;
+mod replay;
+mod stats;
+
+module! {
+    type: BytelogModule,
+    name: "ext4_bytelog",
+    authors: ["The ByteLog developers"],
+    description: "ext4 fast commits in DAX-mapped persistent memory",
+    license: "GPL",
+    alias: ["ext4-fc-bytelog"],
+}
+
+#[pin_data]
+struct BytelogModule {
+    #[pin]
+    registration: kapi::fc_backend::Registration<mount::Mount>,
+    _stats: stats::Root,
+}
+
+impl kernel::InPlaceModule for BytelogModule {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            _stats: stats::Root::new(),
+            registration <- kapi::fc_backend::Registration::new(module),
+        })
+    }
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The commit path: TLVs are staged in DRAM by the format crate's writer, which
+//! also keeps the order of copy, write-back, fence and flush; this file gives it
+//! the mapped area, the device and the counters.
+
+use crate::{
+    area::FcArea,
+    bytelog::{
+        error::WriteError,
+        geometry::Geometry,
+        opener::OPENER_LEN,
+        writer::{LogWriter, Medium, Persistence, MIN_STAGING},
+    },
+    kapi::{
+        block::BlockDevice, checksum::KernelCrc32c, dax::Mapping, errno, jbd2::Journal, pmem,
+        random, super_block::SuperBlock,
+    },
+    refusal::Refusal,
+    stats::Stats,
+};
+use kernel::{page::PAGE_SIZE, prelude::*};
+
+/// The DRAM in which a record is put together.
+struct Staging(KVec<u8>);
+
+impl AsRef<[u8]> for Staging {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl AsMut<[u8]> for Staging {
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+/// The mapped area and the device under it, as the writer sees them.
+struct PmemMedium<'a> {
+    mapping: &'a Mapping,
+    device: BlockDevice,
+    journal: Journal,
+    stats: &'a Stats,
+}
+
+impl<'a> PmemMedium<'a> {
+    fn new(area: &'a FcArea, device: BlockDevice, journal: Journal, stats: &'a Stats) -> Self {
+        Self {
+            mapping: area.mapping(),
+            device,
+            journal,
+            stats,
+        }
+    }
+}
+
+impl Medium for PmemMedium<'_> {
+    type Error = Error;
+
+    fn copy_in(&mut self, off: u64, bytes: &[u8]) -> Result {
+        self.mapping.copy_in(off, bytes)
+    }
+
+    fn write_back(&mut self, off: u64, len: u64) -> Result {
+        self.stats.written_back_bytes.add(len);
+        self.mapping.write_back(off, len.try_into()?)
+    }
+
+    fn fence(&mut self) {
+        self.stats.fences.add(1);
+        pmem::fence();
+    }
+
+    fn flush_device(&mut self) -> Result {
+        // With `nobarrier` somebody has promised that no flush is needed.
+        if !self.journal.has_barrier() {
+            return Ok(());
+        }
+        self.stats.device_flushes.add(1);
+        self.device.flush()
+    }
+
+    fn persistence(&self) -> Persistence {
+        if self.mapping.is_synchronous() {
+            Persistence::Synchronous
+        } else {
+            Persistence::NeedsFlush
+        }
+    }
+}
+
+/// The log of a mount.
+pub(crate) struct Log {
+    area: FcArea,
+    device: BlockDevice,
+    journal: Journal,
+    writer: LogWriter<KernelCrc32c, Staging>,
+}
+
+impl Log {
+    /// Takes the area over for new commits: whatever log is in it has been
+    /// replayed, or belongs to an earlier life of the device.
+    pub(crate) fn begin(sb: SuperBlock, journal: Journal, stats: &Stats) -> Result<Self, Refusal> {
+        let area = FcArea::map(journal)?;
+        let device = journal.device().ok_or(Refusal::NoDax)?;
+        let too_small = Refusal::AreaTooSmall {
+            blocks: area.mapping().len() / PAGE_SIZE as u64,
+        };
+        let geometry =
+            Geometry::of_area(PAGE_SIZE as u32, area.mapping().len()).map_err(|_| too_small)?;
+        let staging =
+            KVec::from_elem(0u8, MIN_STAGING, GFP_KERNEL).map_err(|_| Refusal::NoMemory)?;
+        let writer =
+            LogWriter::new(Staging(staging), geometry, sb.uuid()).map_err(|_| Refusal::NoMemory)?;
+        let log = Self {
+            area,
+            device,
+            journal,
+            writer,
+        };
+        log.wipe_opener(stats).map_err(Refusal::Write)?;
+        Ok(log)
+    }
+
+    /// The mapped area.
+    pub(crate) fn area(&self) -> &FcArea {
+        &self.area
+    }
+
+    /// Makes an opener that an earlier life of the device left unreadable. Its
+    /// log could be of a transaction number that this life is still to reach.
+    fn wipe_opener(&self, stats: &Stats) -> Result {
+        let mut medium = PmemMedium::new(&self.area, self.device, self.journal, stats);
+        medium.copy_in(0, &[0; OPENER_LEN])?;
+        medium.write_back(0, OPENER_LEN as u64)?;
+        medium.fence();
+        match medium.persistence() {
+            Persistence::Synchronous => Ok(()),
+            Persistence::NeedsFlush => medium.flush_device(),
+        }
+    }
+
+    /// Begins the log of `tid` unless it is the running one: a transaction can
+    /// only commit fast when the one before it has committed in full.
+    fn enter(&mut self, tid: u32, stats: &Stats) {
+        if self.writer.tid() != Some(tid) {
+            self.writer.start(tid, random::nonzero_u32());
+            stats.logs.add(1);
+        }
+    }
+
+    /// Room for one TLV of `len` bytes, header included.
+    pub(crate) fn reserve(&mut self, tid: u32, len: usize, stats: &Stats) -> Result<&mut [u8]> {
+        self.enter(tid, stats);
+        let mut medium = PmemMedium::new(&self.area, self.device, self.journal, stats);
+        self.writer.reserve(&mut medium, len).map_err(|error| {
+            if matches!(error, WriteError::Full) {
+                stats.log_full.add(1);
+            }
+            to_errno(error)
+        })
+    }
+
+    /// Makes what was reserved durable, and the file data that it describes.
+    pub(crate) fn commit(&mut self, tid: u32, stats: &Stats) -> Result {
+        self.enter(tid, stats);
+        let mut medium = PmemMedium::new(&self.area, self.device, self.journal, stats);
+        let done = self.writer.commit(&mut medium).map_err(to_errno)?;
+        stats.commits.add(1);
+        stats.empty_commits.add((done.ordinal == 0).into());
+        stats.data_commits.add(done.describes_data.into());
+        stats.records.add(done.records.into());
+        stats.payload_bytes.add(done.payload_bytes);
+        stats.log_bytes.add(done.log_bytes);
+        stats.log_high_water.raise(self.writer.used());
+        Ok(())
+    }
+
+    /// Drops what was reserved and not committed. Returns whether there was
+    /// anything.
+    pub(crate) fn discard(&mut self) -> bool {
+        let gathering = self.writer.is_gathering();
+        self.writer.discard();
+        gathering
+    }
+}
+
+/// What ext4 is told: `ENOSPC` and `ECANCELED` make it commit in full.
+fn to_errno(error: WriteError<Error>) -> Error {
+    match error {
+        WriteError::Full => ENOSPC,
+        WriteError::Medium(error) => error,
+        _ => errno::canceled(),
+    }
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The state of a mount, and what ext4 asks of it.
+
+use crate::{
+    kapi::{
+        buffer_head::BorrowedBlock,
+        dax::DaxDevice,
+        fc_backend::{AttachFlags, Backend, Next, Pass, Recovery},
+        jbd2::Journal,
+        super_block::SuperBlock,
+    },
+    log::Log,
+    refusal::Refusal,
+    replay::Plan,
+    stats::Stats,
+};
+use core::ptr::NonNull;
+use kernel::{
+    debugfs::Scope,
+    ffi::c_int,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{new_mutex, Mutex},
+};
+
+/// A mount that has attached.
+#[pin_data]
+pub(crate) struct Mount {
+    sb: SuperBlock,
+    journal: Journal,
+    flags: AttachFlags,
+    stats: Pin<KBox<Scope<Stats>>>,
+    /// Set once the mount has started.
+    #[pin]
+    log: Mutex<Option<Log>>,
+    /// Used while jbd2 recovers the journal.
+    #[pin]
+    plan: Mutex<Plan>,
+}
+
+impl Mount {
+    /// Whether the mount can have ByteLog, as far as that can be told before its
+    /// journal is loaded.
+    fn check(sb: SuperBlock, journal: Journal, flags: AttachFlags) -> Result<(), Refusal> {
+        if flags.dax_never() {
+            return Err(Refusal::DaxNever);
+        }
+        for block in [sb.block_size(), journal.block_size().unwrap_or(0)] {
+            if block != PAGE_SIZE {
+                return Err(Refusal::BlockSize {
+                    block,
+                    page: PAGE_SIZE,
+                });
+            }
+        }
+        let device = journal.device().ok_or(Refusal::NoDax)?;
+        DaxDevice::of(device).map(drop).ok_or(Refusal::NoDax)
+    }
+
+    /// Says why the mount is not served.
+    fn refuse(sb: SuperBlock, flags: AttachFlags, refusal: Refusal) -> Error {
+        let what = if flags.wants_log() {
+            "is not used"
+        } else {
+            "cannot replay"
+        };
+        pr_warn!("{}: ByteLog {what}: {refusal}\n", sb.id());
+        refusal.errno()
+    }
+}
+
+impl Backend for Mount {
+    const NAME: &'static CStr = c"bytelog";
+
+    fn attach(sb: SuperBlock, journal: Journal, flags: AttachFlags) -> Result<Pin<KBox<Self>>> {
+        Self::check(sb, journal, flags).map_err(|refusal| Self::refuse(sb, flags, refusal))?;
+        let stats = Stats::with_files(sb.id())?;
+        KBox::pin_init(
+            pin_init!(Self {
+                sb,
+                journal,
+                flags,
+                stats,
+                log <- new_mutex!(None, "bytelog_log"),
+                plan <- new_mutex!(Plan::Unread, "bytelog_plan"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    fn start(&self) -> Result {
+        let log = Log::begin(self.sb, self.journal, &self.stats)
+            .map_err(|refusal| Self::refuse(self.sb, self.flags, refusal))?;
+        let mapping = log.area().mapping();
+        pr_info!(
+            "{}: ByteLog in use: {} KiB in {} piece(s), {} persistence\n",
+            self.sb.id(),
+            mapping.len() >> 10,
+            mapping.segments(),
+            if mapping.is_synchronous() {
+                "synchronous"
+            } else {
+                "flushed"
+            },
+        );
+        if self.flags.is_force() {
+            pr_warn!(
+                "{}: dax_fc_bytelog=force leaves the feature bit alone: after a crash a stock \
+                 e2fsck drops the log without a word; use dax_fc_bytelog=on for data that \
+                 matters\n",
+                self.sb.id()
+            );
+        }
+        *self.log.lock() = Some(log);
+        Ok(())
+    }
+
+    fn reserve(&self, tid: u32, len: usize) -> Result<NonNull<u8>> {
+        let mut log = self.log.lock();
+        let bytes = (*log)
+            .as_mut()
+            .ok_or(EINVAL)?
+            .reserve(tid, len, &self.stats)?;
+        // The staging buffer stays where it is, and is not touched before the
+        // caller's next call.
+        NonNull::new(bytes.as_mut_ptr()).ok_or(EINVAL)
+    }
+
+    fn close(&self, _tid: u32) -> Result {
+        // The last record is finished by the commit, after the file data that it
+        // describes.
+        Ok(())
+    }
+
+    fn commit(&self, tid: u32) -> Result {
+        let mut log = self.log.lock();
+        (*log).as_mut().ok_or(EINVAL)?.commit(tid, &self.stats)
+    }
+
+    fn cleanup(&self, _full: bool, _tid: u32) {
+        // After a commit that succeeded there is nothing left to drop. After a
+        // full one the next transaction's first TLV begins a new log.
+        let mut log = self.log.lock();
+        if (*log).as_mut().is_some_and(Log::discard) {
+            self.stats.aborted_commits.add(1);
+        }
+    }
+
+    fn replay(&self, recovery: &Recovery, block: &BorrowedBlock, off: c_int) -> Result<Next> {
+        let mut plan = self.plan.lock();
+        if off == 0 && recovery.pass == Pass::Scan {
+            *plan = Plan::read(self.sb, self.journal, recovery, block, &self.stats)?;
+        }
+        plan.step(recovery, block, off)
+    }
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Why a mount is not served by ByteLog: the cause and the way out, one line.
+
+use crate::kapi::errno;
+use kernel::{fmt, prelude::*};
+
+/// A reason for not serving a mount.
+#[derive(Clone, Copy)]
+pub(crate) enum Refusal {
+    /// The mount forbids DAX.
+    DaxNever,
+    /// The journal's device is not one that can be mapped.
+    NoDax,
+    /// Blocks are not pages, so that DAX cannot map them.
+    BlockSize {
+        /// Bytes in a block.
+        block: usize,
+        /// Bytes in a page.
+        page: usize,
+    },
+    /// The journal has no fast-commit area.
+    NoArea,
+    /// The area has no room for a log.
+    AreaTooSmall {
+        /// Blocks in the area.
+        blocks: u64,
+    },
+    /// The area cannot be mapped.
+    Map(Error),
+    /// The area cannot be written.
+    Write(Error),
+    /// No memory for the mount's state.
+    NoMemory,
+}
+
+impl Refusal {
+    /// The error that ext4 is given.
+    pub(crate) fn errno(self) -> Error {
+        match self {
+            Refusal::DaxNever | Refusal::NoDax | Refusal::BlockSize { .. } | Refusal::NoArea => {
+                errno::not_supported()
+            }
+            Refusal::AreaTooSmall { .. } => ENOSPC,
+            Refusal::Map(error) | Refusal::Write(error) => error,
+            Refusal::NoMemory => ENOMEM,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::DaxNever => {
+                f.write_str("mounted with dax=never; leave that option out to use ByteLog")
+            }
+            Refusal::NoDax => f.write_str(
+                "the journal's device has no DAX; put the journal on persistent memory \
+                 (an fsdax namespace, page-aligned if it is a partition)",
+            ),
+            Refusal::BlockSize { block, page } => write!(
+                f,
+                "block size {block} is not the page size {page}; make the filesystem with \
+                 mke2fs -b {page}"
+            ),
+            Refusal::NoArea => f.write_str(
+                "the journal has no fast-commit area; enable the feature with \
+                 tune2fs -O fast_commit",
+            ),
+            Refusal::AreaTooSmall { blocks } => write!(
+                f,
+                "the fast-commit area of {blocks} blocks is too small; make the journal with \
+                 mke2fs -J fast_commit_size=256 or larger"
+            ),
+            Refusal::Map(error) => write!(
+                f,
+                "the fast-commit area cannot be mapped ({error:?}); check the device with \
+                 ndctl list"
+            ),
+            Refusal::Write(error) => write!(
+                f,
+                "the fast-commit area cannot be written ({error:?}); check the device with \
+                 ndctl list"
+            ),
+            Refusal::NoMemory => f.write_str("not enough memory; free some and mount again"),
+        }
+    }
+}

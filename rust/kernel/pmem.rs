@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Persistence of CPU stores to memory-mapped media.
+//!
+//! C headers: [`include/linux/libnvdimm.h`](srctree/include/linux/libnvdimm.h),
+//! [`include/asm-generic/barrier.h`](srctree/include/asm-generic/barrier.h)
+
+use crate::bindings;
+use kernel::ffi::c_void;
+
+/// Orders all write-backs and non-temporal stores before it against everything
+/// after it: once it has passed they are in the power-fail protected domain.
+#[inline]
+pub(crate) fn fence() {
+    // SAFETY: A barrier has no requirements.
+    unsafe { bindings::bytelog_pmem_wmb() };
+}
+
+/// Starts the write-back of the cache lines that `[addr, addr + len)` touches.
+///
+/// # Safety
+///
+/// The range must be mapped for the duration of the call.
+#[inline]
+pub(crate) unsafe fn write_back(addr: *mut u8, len: usize) {
+    // SAFETY: The range is mapped by the safety requirements of this function.
+    unsafe { bindings::arch_wb_cache_pmem(addr.cast::<c_void>(), len) };
+}
