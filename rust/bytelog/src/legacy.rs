@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Version 1, the RFC's format: one fast commit in the anchor's window, read
+//! only.
+//!
+//! Its opener is written after its records are durable, so that nothing in the
+//! window can be torn: whatever does not agree is damage.
+
+use super::crc::{Crc32c, SEED};
+use super::error::{Damage, Fault, ReadError};
+use super::opener::Opener;
+use super::reader::{Found, Log, ReadArea, Sink};
+use super::record::{Record, ALIGN};
+use super::source::Source;
+
+/// Sealed fast commit that a version 1 log is told as.
+const ONLY_COMMIT: u32 = 1;
+
+/// A version 1 record of the expected transaction at `offset`, by its header
+/// alone. A stale one of another transaction may lie under a torn version 2
+/// commit and says nothing.
+fn header_at<C: Crc32c, A: ReadArea, S>(
+    source: &Source<'_, A>,
+    offset: u64,
+    end: u64,
+) -> Result<bool, ReadError<A::Error, S>> {
+    let header = source.header(offset, end)?;
+    let record = header.and_then(|header| Record::parse_v1::<C>(&header).ok());
+    Ok(record.is_some_and(|record| record.tid() == source.tid))
+}
+
+/// Whether `opener` opens a version 1 log: its first record tells, as the opener
+/// has the same layout in both versions. Only version 1 writes an empty window.
+pub(super) fn is_v1<C: Crc32c, A: ReadArea, S>(
+    source: &Source<'_, A>,
+    opener: &Opener,
+) -> Result<bool, ReadError<A::Error, S>> {
+    Ok(opener.tail == opener.head || header_at::<C, A, S>(source, opener.tail, opener.head)?)
+}
+
+/// Fails if the window of a log that seems to be a torn version 2 one holds a
+/// version 1 record: it is a version 1 log whose first record is lost.
+pub(super) fn none_in_window<C: Crc32c, A: ReadArea, S>(
+    source: &Source<'_, A>,
+    opener: &Opener,
+) -> Result<(), ReadError<A::Error, S>> {
+    let mut at = opener.tail;
+    while at < opener.head {
+        if header_at::<C, A, S>(source, at, opener.head)? {
+            return Err(ReadError::Damaged {
+                offset: opener.tail,
+                damage: Damage::Anchor,
+            });
+        }
+        at = at.saturating_add(ALIGN as u64);
+    }
+    Ok(())
+}
+
+/// Reads exactly the window of `opener`.
+pub(super) fn read<C: Crc32c, A: ReadArea, S: Sink>(
+    source: &Source<'_, A>,
+    opener: &Opener,
+    scratch: &mut [u8],
+    sink: &mut S,
+) -> Result<Log, ReadError<A::Error, S::Error>> {
+    let end = opener.head;
+    let mut log = source.nothing(Found::V1, opener.tail);
+    let mut crc = SEED;
+    while log.head < end {
+        let fail = |fault| ReadError::Damaged {
+            offset: log.head,
+            damage: Damage::Record(fault),
+        };
+        let header = source.header(log.head, end)?;
+        let header = header.ok_or_else(|| fail(Fault::Bounds))?;
+        let record = Record::parse_v1::<C>(&header).map_err(fail)?;
+        if record.tid() != opener.tid {
+            return Err(fail(Fault::Tid(record.tid())));
+        }
+        if record.seq() != log.records {
+            return Err(fail(Fault::Seq(record.seq())));
+        }
+        let body = source.body::<C, _>(&record, log.head, end, scratch)?;
+        let (payload, behind) = body.map_err(fail)?;
+        sink.record(&record, payload).map_err(ReadError::Sink)?;
+        crc = C::update(crc, payload);
+        log.head = behind;
+        log.bytes = log.bytes.saturating_add(payload.len() as u64);
+        log.records = log.records.saturating_add(1);
+    }
+    if log.records != opener.seq || crc != opener.crc {
+        return Err(ReadError::Damaged {
+            offset: opener.tail,
+            damage: Damage::Anchor,
+        });
+    }
+    if log.records != 0 {
+        sink.sealed(ONLY_COMMIT).map_err(ReadError::Sink)?;
+        log.commits = ONLY_COMMIT;
+    }
+    Ok(log)
+}

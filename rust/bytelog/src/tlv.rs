@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! ext4's fast-commit TLVs: tags, lengths, and a checked walk over a run of
+//! them.
+//!
+//! Source of tags and lengths: `fs/ext4/fast_commit.h` and
+//! `ext4_fc_value_len_isvalid()`, except [`Tag::Anchor`], which is ByteLog's.
+
+use core::fmt;
+
+/// Bytes of a TLV's header, `struct ext4_fc_tl`: tag le16, value length le16.
+pub const TL_LEN: usize = 4;
+
+/// `sizeof(struct ext4_fc_add_range)`.
+const ADD_RANGE_LEN: usize = 16;
+/// `sizeof(struct ext4_fc_del_range)`.
+const DEL_RANGE_LEN: usize = 12;
+/// `sizeof(struct ext4_fc_dentry_info)`, the name follows.
+const DENTRY_INFO_LEN: usize = 8;
+/// `EXT4_NAME_LEN`.
+const NAME_MAX: usize = 255;
+/// `sizeof(struct ext4_fc_inode)`, the raw inode follows.
+const INODE_INFO_LEN: usize = 4;
+/// `EXT4_GOOD_OLD_INODE_SIZE`.
+const INODE_MIN: usize = 128;
+/// `sizeof(struct ext4_fc_head)`.
+pub const HEAD_LEN: usize = 8;
+/// `sizeof(struct ext4_fc_tail)`; the tag's length reaches to the block's end.
+pub const TAIL_LEN: usize = 8;
+/// Bytes of ByteLog's anchor value.
+pub const ANCHOR_LEN: usize = 40;
+
+/// Tag of a fast-commit TLV: `EXT4_FC_TAG_*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Tag {
+    /// An extent was added to an inode; describes file data.
+    AddRange = 0x0001,
+    /// A range was removed from an inode.
+    DelRange = 0x0002,
+    /// A directory entry and its inode were created.
+    Creat = 0x0003,
+    /// A directory entry was added.
+    Link = 0x0004,
+    /// A directory entry was removed.
+    Unlink = 0x0005,
+    /// A raw inode.
+    Inode = 0x0006,
+    /// Filler to the end of a block.
+    Pad = 0x0007,
+    /// End of a conventional fast commit.
+    Tail = 0x0008,
+    /// Start of a fast-commit area.
+    Head = 0x0009,
+    /// ByteLog's opener: where the log is. Unknown to a stock kernel, which
+    /// therefore refuses the area.
+    Anchor = 0x000a,
+}
+
+impl Tag {
+    /// The tag with the on-media number `raw`.
+    pub const fn from_raw(raw: u16) -> Option<Self> {
+        Some(match raw {
+            0x0001 => Self::AddRange,
+            0x0002 => Self::DelRange,
+            0x0003 => Self::Creat,
+            0x0004 => Self::Link,
+            0x0005 => Self::Unlink,
+            0x0006 => Self::Inode,
+            0x0007 => Self::Pad,
+            0x0008 => Self::Tail,
+            0x0009 => Self::Head,
+            0x000a => Self::Anchor,
+            _ => return None,
+        })
+    }
+
+    /// The on-media number.
+    pub const fn raw(self) -> u16 {
+        self as u16
+    }
+
+    /// Whether a record's payload may hold this tag: what ext4 replays, as
+    /// against what frames a conventional area.
+    pub const fn in_payload(self) -> bool {
+        matches!(
+            self,
+            Self::AddRange | Self::DelRange | Self::Creat | Self::Link | Self::Unlink | Self::Inode
+        )
+    }
+
+    /// Whether a value of `len` bytes is possible, as
+    /// `ext4_fc_value_len_isvalid()` has it. The filesystem's inode size is not
+    /// known here; ext4 checks that bound again at replay.
+    pub const fn value_len_is_valid(self, len: usize) -> bool {
+        match self {
+            Self::AddRange => len == ADD_RANGE_LEN,
+            Self::DelRange => len == DEL_RANGE_LEN,
+            Self::Creat | Self::Link | Self::Unlink => match len.checked_sub(DENTRY_INFO_LEN) {
+                Some(name) => name >= 1 && name <= NAME_MAX,
+                None => false,
+            },
+            Self::Inode => match len.checked_sub(INODE_INFO_LEN) {
+                Some(inode) => inode >= INODE_MIN,
+                None => false,
+            },
+            Self::Pad => true,
+            Self::Tail => len >= TAIL_LEN,
+            Self::Head => len == HEAD_LEN,
+            Self::Anchor => len == ANCHOR_LEN,
+        }
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AddRange => "ADD_RANGE",
+            Self::DelRange => "DEL_RANGE",
+            Self::Creat => "CREAT",
+            Self::Link => "LINK",
+            Self::Unlink => "UNLINK",
+            Self::Inode => "INODE",
+            Self::Pad => "PAD",
+            Self::Tail => "TAIL",
+            Self::Head => "HEAD",
+            Self::Anchor => "ANCHOR",
+        })
+    }
+}
+
+/// The four header bytes of a TLV.
+pub(super) fn header(tag: Tag, value_len: u16) -> [u8; TL_LEN] {
+    let [t0, t1] = tag.raw().to_le_bytes();
+    let [l0, l1] = value_len.to_le_bytes();
+    [t0, t1, l0, l1]
+}
+
+/// One TLV of a record's payload, length checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tlv<'a> {
+    tag: Tag,
+    bytes: &'a [u8],
+}
+
+impl<'a> Tlv<'a> {
+    /// What it says; always a tag of [`Tag::in_payload`].
+    pub const fn tag(&self) -> Tag {
+        self.tag
+    }
+
+    /// The whole TLV, header included.
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The value, without the header.
+    pub fn value(&self) -> &'a [u8] {
+        self.bytes.get(TL_LEN..).unwrap_or_default()
+    }
+}
+
+/// Walk over a run of whole TLVs, such as a record's payload. Yields each TLV,
+/// or the first error and then nothing more.
+#[derive(Clone, Debug)]
+pub struct Tlvs<'a> {
+    rest: &'a [u8],
+    offset: usize,
+    max_tlv: usize,
+}
+
+impl<'a> Tlvs<'a> {
+    /// Walks `run`, refusing any TLV of more than `max_tlv` bytes (header
+    /// included): one that no conventional block can hold.
+    pub const fn new(run: &'a [u8], max_tlv: usize) -> Self {
+        Self {
+            rest: run,
+            offset: 0,
+            max_tlv,
+        }
+    }
+
+    fn step(&self) -> Result<(Tlv<'a>, &'a [u8]), TlvFault> {
+        let Some((&[t0, t1, l0, l1], _)) = self.rest.split_first_chunk::<TL_LEN>() else {
+            return Err(TlvFault::Cut);
+        };
+        let raw = u16::from_le_bytes([t0, t1]);
+        let tag = match Tag::from_raw(raw) {
+            Some(tag) if tag.in_payload() => tag,
+            _ => return Err(TlvFault::Tag(raw)),
+        };
+        let value_len = u16::from_le_bytes([l0, l1]);
+        let len = usize::from(value_len).saturating_add(TL_LEN);
+        if !tag.value_len_is_valid(usize::from(value_len)) || len > self.max_tlv {
+            return Err(TlvFault::Length(tag, value_len));
+        }
+        match self.rest.split_at_checked(len) {
+            Some((bytes, rest)) => Ok((Tlv { tag, bytes }, rest)),
+            None => Err(TlvFault::Cut),
+        }
+    }
+}
+
+impl<'a> Iterator for Tlvs<'a> {
+    type Item = Result<Tlv<'a>, TlvError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        match self.step() {
+            Ok((tlv, rest)) => {
+                self.rest = rest;
+                self.offset = self.offset.saturating_add(tlv.bytes.len());
+                Some(Ok(tlv))
+            }
+            Err(fault) => {
+                self.rest = &[];
+                Some(Err(TlvError {
+                    offset: self.offset,
+                    fault,
+                }))
+            }
+        }
+    }
+}
+
+/// Where and why a run of TLVs is not one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TlvError {
+    /// Bytes from the start of the run to the TLV at fault.
+    pub offset: usize,
+    /// What is wrong with it.
+    pub fault: TlvFault,
+}
+
+/// What is wrong with a TLV.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlvFault {
+    /// The run ends inside the TLV.
+    Cut,
+    /// No tag, or one that a payload must not hold.
+    Tag(u16),
+    /// The tag cannot have a value of this length.
+    Length(Tag, u16),
+}
+
+impl fmt::Display for TlvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.fault {
+            TlvFault::Cut => write!(f, "TLV at {} is cut short", self.offset),
+            TlvFault::Tag(raw) => write!(f, "TLV at {} has tag {raw:#06x}", self.offset),
+            TlvFault::Length(tag, len) => {
+                write!(f, "{tag} TLV at {} has length {len}", self.offset)
+            }
+        }
+    }
+}
+
+impl core::error::Error for TlvError {}
