@@ -6,7 +6,7 @@
 KERNEL ?= 7.2
 JOBS   ?= $(shell nproc)
 ACCEL  ?= tcg
-export KERNEL JOBS ACCEL V MIRROR BYTELOG_CACHE
+export KERNEL JOBS ACCEL V MIRROR BYTELOG_CACHE LOG_LINES
 export BYTELOG_T0 := $(shell date +%s)
 
 # Scripts enter the build root by themselves.
@@ -20,6 +20,9 @@ help:
 
 setup:
 	@$S/setup
+
+update:
+	@$S/setup update
 
 modules: setup
 	@$S/build-ext4
@@ -43,5 +46,5 @@ clean:
 distclean:
 	@$S/clean cache
 
-.PHONY: all help setup modules tools demo vm test clean distclean
+.PHONY: all help setup update modules tools demo vm test clean distclean
 .NOTPARALLEL:

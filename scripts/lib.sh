@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # what is set here is for those who source it
 #
 # Common ground of the scripts here; sourced, never run.
 #
@@ -79,12 +79,22 @@ stamp() {
 	touch "$1.$2"
 }
 
-# lock FILE {-s|-x} WHO: hold FILE until this process and its children end, or stop politely.
+# lock FILE {-s|-x} MESSAGE: hold FILE until this process and its children end, or stop politely.
 lock() {
 	local fd
 	mkdir -p "$(dirname "$1")"
 	exec {fd}>>"$1"
-	flock -n "$2" "$fd" || die "$3" "(lock: $1)"
+	flock -n "$2" "$fd" || die "$3" "(lock: ${1/#\/cache/$BYTELOG_SHOWN})"
+}
+
+# build_lock NAME: the same for a build in this tree, which is short: wait for the other one.
+build_lock() {
+	local fd
+	mkdir -p "$BUILD/.lock"
+	exec {fd}>>"$BUILD/.lock/$1"
+	flock -n "$fd" && return
+	say "waiting for another make that is building here"
+	flock -w 600 "$fd" || die "it is still at it; try again later (lock: $BUILD/.lock/$1)"
 }
 
 # Sets KVER and what belongs to it, once scripts/kernel has chosen and prepared that kernel.
@@ -110,4 +120,16 @@ kmake() {
 need_root() {
 	[[ -n ${BYTELOG_INSIDE:-} ]] && return
 	exec "$REPO/scripts/in-root" "$(realpath "$0")" "$@"
+}
+
+# sync_sources DEST SRC...: bring a directory that things are built in up to date, leaving what was built there, and the
+# times of files that did not change.  rsync's rules: SRC/ is its content, SRC itself.
+sync_sources() {
+	local dest=$1 p filter=()
+	for p in '*.o' '*.ko' '*.mod' '*.mod.c' '*.cmd' '*.d' '*.symvers' modules.order '*_generated.rs'; do
+		filter+=(--filter="P $p" --exclude="$p")
+	done
+	shift
+	mkdir -p "$dest"
+	rsync -rlpc --delete "${filter[@]}" "$@" "$dest/"
 }
