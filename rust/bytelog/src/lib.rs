@@ -20,6 +20,7 @@
 
 pub mod crc;
 pub mod error;
+mod gather;
 pub mod geometry;
 mod legacy;
 pub mod medium;

@@ -11,6 +11,7 @@ use core::marker::PhantomData;
 
 use super::crc::{chain_seed, Crc32c, SEED};
 use super::error::WriteError;
+use super::gather::{Gathering, Position, Running};
 use super::geometry::Geometry;
 pub use super::medium::{Medium, Persistence};
 use super::opener::{Opener, OPENER_LEN};
@@ -48,60 +49,6 @@ impl fmt::Display for StagingTooShort {
 }
 
 impl core::error::Error for StagingTooShort {}
-
-/// A place between two records.
-#[derive(Clone, Copy, Debug)]
-struct Position {
-    /// Offset from the start of the area.
-    head: u64,
-    /// Number of the next record.
-    seq: u64,
-    /// Seed of the next record's header CRC.
-    chain: u32,
-}
-
-/// The log of one tid.
-#[derive(Clone, Copy, Debug)]
-struct Running {
-    tid: u32,
-    nonce: u32,
-    /// Fast commits that are durable.
-    commits: u32,
-    /// Where they end.
-    durable: Position,
-    /// A commit has failed after its seal might have reached the medium.
-    closed: bool,
-}
-
-/// The fast commit being gathered.
-#[derive(Clone, Copy, Debug)]
-struct Gathering {
-    /// Where its next record goes.
-    at: Position,
-    /// Payload bytes in the staging buffer.
-    staged: usize,
-    records: u32,
-    payload_bytes: u64,
-    describes_data: bool,
-    /// CRC over all payloads; kept for the tid's first commit only.
-    crc: u32,
-    /// A TLV is missing: it must not be committed.
-    failed: bool,
-}
-
-impl Gathering {
-    const fn from(at: Position) -> Self {
-        Self {
-            at,
-            staged: 0,
-            records: 0,
-            payload_bytes: 0,
-            describes_data: false,
-            crc: SEED,
-            failed: false,
-        }
-    }
-}
 
 /// Writes the log of one area.
 ///
