@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Mounting, with the kernel's own words about it.
+
+use super::kmsg;
+use anyhow::{Context, Result};
+use bytelog_guest::proto::{MountArgs, MountResult};
+use rustix::io::Errno;
+use rustix::mount::{mount, mount_remount, unmount as umount, MountFlags, UnmountFlags};
+use std::ffi::CString;
+use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
+
+/// Tries a mount or a remount; a refusal is an answer, not an error.
+pub fn mount_ext4(args: &MountArgs) -> Result<MountResult> {
+    fs::create_dir_all(&args.dir)?;
+    let from = kmsg::since(0)?.next;
+    let mut flags = MountFlags::empty();
+    flags.set(MountFlags::RDONLY, args.read_only);
+    let opts = CString::new(args.opts.as_str())?;
+    let done = if args.remount {
+        mount_remount(args.dir.as_str(), flags, opts.as_c_str())
+    } else {
+        mount(
+            args.dev.as_str(),
+            args.dir.as_str(),
+            "ext4",
+            flags,
+            opts.as_c_str(),
+        )
+    };
+    let log = kmsg::since(from)?.lines;
+    Ok(match done {
+        Ok(()) => MountResult {
+            errno: 0,
+            error: String::new(),
+            log,
+        },
+        Err(err) => MountResult {
+            errno: err.raw_os_error(),
+            error: err.to_string(),
+            log,
+        },
+    })
+}
+
+pub fn unmount(dir: &str) -> Result<()> {
+    // Whatever looked at the mount just now may hold it for a moment.
+    for _ in 0..50 {
+        match umount(dir, UnmountFlags::empty()) {
+            Err(Errno::BUSY) => sleep(Duration::from_millis(20)),
+            other => return other.with_context(|| format!("unmount {dir}")),
+        }
+    }
+    umount(dir, UnmountFlags::empty()).with_context(|| format!("unmount {dir}"))
+}

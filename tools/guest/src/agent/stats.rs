@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Commit counts from /proc.
+
+use anyhow::{Context, Result};
+use bytelog_guest::proto::FcStats;
+use std::fs;
+
+/// The number in front of a word, as in "12 commits".
+fn before(text: &str, word: &str) -> Option<u64> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let at = words.iter().position(|w| *w == word)?;
+    words.get(at.checked_sub(1)?)?.parse().ok()
+}
+
+/// Counters of the filesystem on a block device ("pmem0") that is mounted.
+pub fn read(dev: &str) -> Result<FcStats> {
+    let fc_path = format!("/proc/fs/ext4/{dev}/fc_info");
+    let fc = fs::read_to_string(&fc_path).context(fc_path)?;
+    // jbd2 names the journal after its device and its inode.
+    let info_path = format!("/proc/fs/jbd2/{dev}-8/info");
+    let info = fs::read_to_string(&info_path).context(info_path)?;
+    Ok(FcStats {
+        fast: before(&fc, "commits").context("fc_info")?,
+        ineligible: before(&fc, "ineligible").context("fc_info")?,
+        full: before(&info, "transactions").context("jbd2 info")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers() {
+        let fc = "fc stats:\n41 commits\n2 ineligible\n77 numblks\n";
+        assert_eq!(before(fc, "commits"), Some(41));
+        assert_eq!(before(fc, "ineligible"), Some(2));
+        assert_eq!(
+            before("3 transactions (3 requested)", "transactions"),
+            Some(3)
+        );
+        assert_eq!(before("", "commits"), None);
+    }
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Counting what reaches a device: block writes by tracepoint, flushes by probes
+//! on the functions that carry them out. The disk statistics of pmem devices stay
+//! at zero, so they cannot be asked.
+
+use super::{runner, stats};
+use anyhow::{Context, Result};
+use bytelog_guest::ops::sync;
+use bytelog_guest::proto::IoCounts;
+use bytelog_guest::workload::Spec;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Instant;
+
+const ROOT: &str = "/sys/kernel/tracing";
+const EVENTS: &[&str] = &["block/block_bio_queue", "bytelog"];
+const PROBES: &[&str] = &["nvdimm_flush", "virtio_pmem_flush"];
+
+fn put(file: &str, text: &str) -> Result<()> {
+    let path = format!("{ROOT}/{file}");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .append(file == "kprobe_events")
+        .open(&path)
+        .with_context(|| path.clone())?;
+    file.write_all(text.as_bytes())
+        .with_context(|| format!("{path}: {text}"))
+}
+
+fn set_up() -> Result<()> {
+    put("tracing_on", "0")?;
+    put("buffer_size_kb", "8192")?;
+    let known = fs::read_to_string(format!("{ROOT}/kprobe_events"))?;
+    for name in PROBES {
+        if !known.contains(name) {
+            // virtio_pmem_flush is only there when its module is loaded.
+            let probe = put("kprobe_events", &format!("p:bytelog/{name} {name}\n"));
+            if *name == "nvdimm_flush" {
+                probe?;
+            }
+        }
+    }
+    for event in EVENTS {
+        put(&format!("events/{event}/enable"), "1")?;
+    }
+    fs::write(format!("{ROOT}/trace"), "").context("clear the trace")?;
+    put("tracing_on", "1")
+}
+
+fn tear_down() -> Result<()> {
+    put("tracing_on", "0")?;
+    for event in EVENTS {
+        put(&format!("events/{event}/enable"), "0")?;
+    }
+    Ok(())
+}
+
+/// Runs a workload on a mounted filesystem and counts.
+pub fn measure(spec: &Spec, dir: &Path, dev: &str, journal: &[(u64, u64)]) -> Result<IoCounts> {
+    runner::prepare(spec, dir)?;
+    let rdev = fs::metadata(format!("/dev/{dev}"))?.rdev();
+    let number = format!("{},{}", rustix::fs::major(rdev), rustix::fs::minor(rdev));
+    let ops = {
+        let mut gen = spec.start()?;
+        let mut ops = Vec::new();
+        while let Some((op, _)) = gen.step()? {
+            ops.push(op);
+        }
+        ops
+    };
+    set_up()?;
+    let before = stats::read(dev)?;
+    let start = Instant::now();
+    let mut outcome = Ok(());
+    for op in &ops {
+        outcome = op.run(dir).and_then(|path| sync(&path));
+        if outcome.is_err() {
+            break;
+        }
+    }
+    let nanos = start.elapsed().as_nanos() as u64;
+    tear_down()?;
+    outcome?;
+    let after = stats::read(dev)?;
+    let trace = fs::read_to_string(format!("{ROOT}/trace"))?;
+    let mut counts = count(&trace, &number, journal);
+    counts.fsyncs = ops.len() as u64;
+    counts.fast = after.fast - before.fast;
+    counts.full = after.full - before.full;
+    counts.nanos = nanos;
+    eprintln!(
+        "{}",
+        trace.lines().filter(|l| l.contains("virtio_pmem")).count()
+    );
+    Ok(counts)
+}
+
+fn count(trace: &str, dev: &str, journal: &[(u64, u64)]) -> IoCounts {
+    let mut counts = IoCounts::default();
+    let mut virtio = 0;
+    for line in trace.lines().filter(|line| !line.starts_with('#')) {
+        if let Some((_, bio)) = line.split_once("block_bio_queue: ") {
+            // "259,0 WFS 1234 + 8 [comm]"
+            let fields: Vec<&str> = bio.split_whitespace().collect();
+            let [bio_dev, flags, sector, "+", len, ..] = fields[..] else {
+                continue;
+            };
+            let (Ok(sector), Ok(len)) = (sector.parse::<u64>(), len.parse::<u64>()) else {
+                continue;
+            };
+            if bio_dev != dev || len == 0 || !flags.contains('W') {
+                continue;
+            }
+            if journal
+                .iter()
+                .any(|(first, n)| (*first..first + n).contains(&sector))
+            {
+                counts.journal_writes += 1;
+            } else {
+                counts.other_writes += 1;
+            }
+        } else if line.contains(": (virtio_pmem_flush+") {
+            virtio += 1;
+        } else if line.contains(": (nvdimm_flush+") {
+            counts.nvdimm_flushes += 1;
+        }
+    }
+    // Behind virtio-pmem one flush passes nvdimm_flush more than once; what
+    // counts is what the host is asked.
+    counts.flushes = if virtio > 0 {
+        virtio
+    } else {
+        counts.nvdimm_flushes
+    };
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_writes_and_flushes() {
+        let trace = "\
+# tracer: nop
+  a-1 [000] ..... 1.0: block_bio_queue: 259,0 FWFS 800 + 8 [a]
+  a-1 [000] ..... 1.1: nvdimm_flush: (nvdimm_flush+0x0/0x40 [libnvdimm])
+  a-1 [000] ..... 1.2: block_bio_queue: 259,0 W 8000 + 8 [a]
+  a-1 [000] ..... 1.2: block_bio_queue: 259,0 R 8000 + 8 [a]
+  a-1 [000] ..... 1.3: block_bio_queue: 259,0 FWS 18446744073709551615 + 0 [a]
+  a-1 [000] ..... 1.4: block_bio_queue: 7,0 W 800 + 8 [a]
+";
+        let counts = count(trace, "259,0", &[(792, 16)]);
+        assert_eq!((counts.journal_writes, counts.other_writes), (1, 1));
+        assert_eq!(counts.flushes, 1);
+    }
+}

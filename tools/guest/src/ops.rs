@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0
+//! One operation of a workload: what it does, what is fsynced after it, and how
+//! it is carried out on a real directory.
+
+use anyhow::{Context, Result};
+use rustix::fs::{fallocate, fsync, open, FallocateFlags, Mode, OFlags};
+use std::fs::{self, File, OpenOptions};
+use std::os::fd::IntoRawFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Op {
+    Create {
+        path: String,
+        sync_dir: bool,
+    },
+    Append {
+        path: String,
+        len: usize,
+        tag: u64,
+    },
+    Overwrite {
+        path: String,
+        off: usize,
+        len: usize,
+        tag: u64,
+    },
+    Rename {
+        from: String,
+        to: String,
+    },
+    Link {
+        from: String,
+        to: String,
+    },
+    /// `touch` gets a new time, so that it can be synced.
+    Unlink {
+        path: String,
+        touch: String,
+    },
+    Truncate {
+        path: String,
+        len: usize,
+    },
+    Fallocate {
+        path: String,
+        len: usize,
+    },
+    /// A directory. With an empty file in it, that file is synced: a fast commit.
+    Mkdir {
+        path: String,
+        file: Option<String>,
+    },
+    /// An unlink of a file that is still open, and is synced.
+    UnlinkOpen {
+        path: String,
+    },
+}
+
+/// The directory part of a path relative to the mount point; "" is its root.
+pub fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(dir, _)| dir)
+}
+
+/// The bytes that a write with this tag puts into a file.
+pub fn fill(tag: u64, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    fastrand::Rng::with_seed(tag).fill(&mut bytes);
+    bytes
+}
+
+impl Op {
+    /// Carries the operation out below `root`, without the fsync.
+    ///
+    /// An fsync of a directory is always a full commit, so what is synced is a
+    /// regular file that the operation touched: for a rename or a link the file
+    /// itself, for an unlink another one.
+    ///
+    /// Two operations are special because ext4's own replay, stock or not, gets
+    /// them wrong after a fast commit: link counts after a mkdir, and an inode
+    /// without a name. A workload that asks for them does so by its kind.
+    ///
+    /// Returns the path to sync.
+    pub fn run(&self, root: &Path) -> Result<PathBuf> {
+        self.run_inner(root).with_context(|| format!("{self:?}"))
+    }
+
+    fn run_inner(&self, root: &Path) -> Result<PathBuf> {
+        let at = |path: &str| root.join(path);
+        let writable =
+            |path: &str| -> Result<File> { Ok(OpenOptions::new().write(true).open(at(path))?) };
+        let target = match self {
+            Op::Create { path, sync_dir } => {
+                File::create_new(at(path))?;
+                if *sync_dir {
+                    parent(path)
+                } else {
+                    path
+                }
+            }
+            Op::Append { path, len, tag } => {
+                let file = writable(path)?;
+                let end = file.metadata()?.len();
+                file.write_all_at(&fill(*tag, *len), end)?;
+                path
+            }
+            Op::Overwrite {
+                path,
+                off,
+                len,
+                tag,
+            } => {
+                writable(path)?.write_all_at(&fill(*tag, *len), *off as u64)?;
+                path
+            }
+            Op::Rename { from, to } => {
+                fs::rename(at(from), at(to))?;
+                to
+            }
+            Op::Link { from, to } => {
+                fs::hard_link(at(from), at(to))?;
+                to
+            }
+            Op::Unlink { path, touch } => {
+                fs::remove_file(at(path))?;
+                writable(touch)?.set_modified(SystemTime::now())?;
+                touch
+            }
+            Op::Truncate { path, len } => {
+                writable(path)?.set_len(*len as u64)?;
+                path
+            }
+            Op::Fallocate { path, len } => {
+                fallocate(writable(path)?, FallocateFlags::empty(), 0, *len as u64)?;
+                path
+            }
+            Op::Mkdir { path, file } => {
+                fs::create_dir(at(path))?;
+                match file {
+                    Some(file) => {
+                        File::create_new(at(file))?;
+                        file
+                    }
+                    None => parent(path),
+                }
+            }
+            Op::UnlinkOpen { path } => {
+                let file = File::open(at(path))?;
+                fs::remove_file(at(path))?;
+                // Open until the end: only so can it be synced.
+                return Ok(format!("/proc/self/fd/{}", file.into_raw_fd()).into());
+            }
+        };
+        Ok(at(target))
+    }
+}
+
+/// The fsync that makes an operation durable.
+pub fn sync(path: &Path) -> Result<()> {
+    let fd = open(path, OFlags::RDONLY, Mode::empty())
+        .with_context(|| format!("open {}", path.display()))?;
+    fsync(fd).with_context(|| format!("fsync {}", path.display()))
+}

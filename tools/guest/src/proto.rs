@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The protocol between host and guest: one JSON object per line, both ways.
+//!
+//! The host sends [`Request`]s. The guest answers each with a [`Message::Reply`]
+//! of the same id, in any order, and sends [`Message::Ack`] for every fsync of
+//! a workload that has returned 0, before it starts the next operation.
+
+use crate::workload::Spec;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The name of the virtio-serial port that carries the protocol.
+pub const PORT: &str = "bytelog.0";
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Request {
+    pub id: u64,
+    pub cmd: Cmd,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cmd {
+    /// Kernel version and block devices: [`Hello`].
+    Hello,
+    /// Load a module file: nothing.
+    Insmod { path: String, params: String },
+    /// Load a module of the running kernel and what it depends on: nothing.
+    /// With `deps_only`, only the dependencies.
+    Modprobe { name: String, deps_only: bool },
+    /// Unload a module: nothing.
+    Rmmod { name: String },
+    /// Run a program: [`RunResult`].
+    Run { argv: Vec<String>, stdin: String },
+    /// Mount or remount ext4: [`MountResult`].
+    Mount(MountArgs),
+    /// Unmount: nothing.
+    Umount { dir: String },
+    /// Read a small text file: its contents.
+    Read { path: String },
+    /// Write a small text file: nothing.
+    Write { path: String, data: String },
+    /// Run a workload, acknowledging every fsync: [`WorkloadResult`].
+    Workload {
+        spec: Spec,
+        dir: String,
+        dev: String,
+    },
+    /// Run a workload and count what reaches the device: [`IoCounts`].
+    Measure {
+        spec: Spec,
+        dir: String,
+        dev: String,
+        /// Journal blocks of the filesystem: (first, length) in sectors.
+        journal: Vec<(u64, u64)>,
+    },
+    /// The tree under a directory: `Vec<Entry>`.
+    Tree { dir: String },
+    /// Commit counts of a mounted filesystem: [`FcStats`].
+    Stats { dev: String },
+    /// Kernel log since a sequence number: [`Kmsg`].
+    Kmsg { since: u64 },
+    /// Sync and switch the machine off; the answer may not arrive.
+    Poweroff,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct MountArgs {
+    pub dev: String,
+    pub dir: String,
+    pub opts: String,
+    pub read_only: bool,
+    pub remount: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Message {
+    /// The agent is up.
+    Ready,
+    Reply {
+        id: u64,
+        result: Result<Value, String>,
+    },
+    /// `n` fsyncs of workload `id` have returned 0.
+    Ack {
+        id: u64,
+        n: u64,
+        stats: Option<FcStats>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceKind {
+    /// Stores are durable once written back and fenced.
+    Sync,
+    /// virtio-pmem: durable once the host has been asked to flush.
+    Virtio,
+    /// An ordinary disk.
+    Disk,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Device {
+    pub name: String,
+    pub kind: DeviceKind,
+    pub bytes: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Hello {
+    pub release: String,
+    pub devices: Vec<Device>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunResult {
+    /// Exit status; 128 + signal for a killed program.
+    pub status: i32,
+    /// Standard output and standard error, as they came.
+    pub output: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MountResult {
+    /// 0, or what mount(2) failed with.
+    pub errno: i32,
+    pub error: String,
+    /// Kernel log lines that appeared during the call.
+    pub log: Vec<String>,
+}
+
+/// Counters of one mount, as ext4 and jbd2 show them in /proc.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FcStats {
+    pub fast: u64,
+    pub ineligible: u64,
+    pub full: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WorkloadResult {
+    pub fsyncs: u64,
+    pub before: FcStats,
+    pub after: FcStats,
+}
+
+/// What a measured workload did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IoCounts {
+    pub fsyncs: u64,
+    pub fast: u64,
+    pub full: u64,
+    /// Block writes with data, to the journal and elsewhere.
+    pub journal_writes: u64,
+    pub other_writes: u64,
+    /// Flushes that reached the device's persistence domain.
+    pub flushes: u64,
+    /// Calls of nvdimm_flush, whatever they led to.
+    pub nvdimm_flushes: u64,
+    pub nanos: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Kmsg {
+    pub next: u64,
+    pub lines: Vec<String>,
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a machine is made of, and QEMU's command line for it.
+
+use clap::ValueEnum;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// Sizes in MiB. The synchronous device is the RAM of the second NUMA node,
+/// which the kernel is told to treat as persistent memory. The firmware keeps
+/// its tables at the end of RAM: a third node has to be there, or they would lie
+/// in the device.
+pub const RAM_MIB: u64 = 1024;
+pub const SYNC_MIB: u64 = 512;
+const TOP_MIB: u64 = 64;
+pub const VIRTIO_MIB: u64 = 256;
+pub const DISK_MIB: u64 = 64;
+
+/// Files of a machine, in its working directory.
+pub const SYNC_IMAGE: &str = "sync.img";
+pub const VIRTIO_IMAGE: &str = "virtio.img";
+pub const DISK_IMAGE: &str = "disk.img";
+pub const SOCKET: &str = "channel.sock";
+pub const CONSOLE: &str = "console.log";
+pub const QEMU_LOG: &str = "qemu.log";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Accel {
+    Tcg,
+    Kvm,
+}
+
+#[derive(Debug, Clone)]
+pub struct VmConfig {
+    pub kernel: PathBuf,
+    pub initramfs: PathBuf,
+    pub accel: Accel,
+    pub cpus: u32,
+    /// Deterministic instruction counting (`-icount shift=N`), one CPU.
+    pub icount: Option<u8>,
+    /// A shell on the terminal instead of the protocol; the value is the one
+    /// for dax_fc_bytelog.
+    pub shell: Option<String>,
+}
+
+impl VmConfig {
+    fn cmdline(&self) -> String {
+        let mut words = vec![
+            "console=ttyS0".to_owned(),
+            // Warnings and worse on the console: what a test is failed for.
+            "loglevel=5".to_owned(),
+            "oops=panic".to_owned(),
+            "panic=-1".to_owned(),
+            "sysctl.kernel.hung_task_timeout_secs=40".to_owned(),
+            format!("memmap={SYNC_MIB}M!{RAM_MIB}M"),
+        ];
+        if self.icount.is_some() {
+            words.extend(["nokaslr".to_owned(), "norandmaps".to_owned()]);
+        }
+        if let Some(option) = &self.shell {
+            words.push(format!("bytelog.shell={option}"));
+        }
+        words.join(" ")
+    }
+
+    /// The command that starts the machine, to be run in its working directory.
+    pub fn command(&self) -> Command {
+        let mut qemu = Command::new("qemu-system-x86_64");
+        let mut arg = |line: &str| {
+            qemu.args(line.split_whitespace());
+        };
+        arg("-nodefaults -no-user-config -display none -no-reboot -nic none -monitor none");
+        match (self.accel, self.icount) {
+            (_, Some(shift)) => {
+                arg("-machine q35 -accel tcg,thread=single -smp 1 -cpu max,-rdrand,-rdseed");
+                arg(&format!("-icount shift={shift},sleep=off -seed 7"));
+                arg("-rtc base=2026-01-01T00:00:00,clock=vm");
+            }
+            (Accel::Tcg, None) => {
+                arg("-machine q35 -accel tcg -cpu max");
+                arg(&format!("-smp {}", self.cpus));
+            }
+            (Accel::Kvm, None) => {
+                arg("-machine q35 -accel kvm -cpu host");
+                arg(&format!("-smp {}", self.cpus));
+            }
+        }
+        let total = RAM_MIB + SYNC_MIB + TOP_MIB;
+        arg(&format!("-m {total}M,slots=2,maxmem={}M", 2 * total));
+        arg(&format!(
+            "-object memory-backend-ram,id=ram,size={RAM_MIB}M"
+        ));
+        arg(&format!(
+            "-object memory-backend-file,id=sync,share=on,size={SYNC_MIB}M,mem-path={SYNC_IMAGE}"
+        ));
+        arg(&format!(
+            "-object memory-backend-ram,id=top,size={TOP_MIB}M"
+        ));
+        for (node, memory) in ["ram", "sync", "top"].iter().enumerate() {
+            arg(&format!("-numa node,nodeid={node},memdev={memory}"));
+        }
+        arg(&format!(
+            "-object memory-backend-file,id=async,share=on,size={VIRTIO_MIB}M,mem-path={VIRTIO_IMAGE}"
+        ));
+        arg("-device virtio-pmem-pci,memdev=async");
+        arg(&format!(
+            "-drive if=none,id=disk,format=raw,cache=unsafe,file={DISK_IMAGE}"
+        ));
+        arg("-device virtio-blk-pci,drive=disk");
+        if self.shell.is_some() {
+            arg("-serial mon:stdio");
+        } else {
+            arg(&format!("-serial file:{CONSOLE}"));
+            arg(&format!("-chardev socket,id=port,path={SOCKET}"));
+            arg("-device virtio-serial-pci");
+            arg(&format!(
+                "-device virtserialport,chardev=port,name={}",
+                bytelog_guest::proto::PORT
+            ));
+            qemu.stdin(Stdio::null());
+        }
+        qemu.arg("-kernel").arg(&self.kernel);
+        qemu.arg("-initrd").arg(&self.initramfs);
+        qemu.arg("-append").arg(self.cmdline());
+        qemu
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_lines() {
+        let mut config = VmConfig {
+            kernel: "k".into(),
+            initramfs: "i".into(),
+            accel: Accel::Tcg,
+            cpus: 2,
+            icount: None,
+            shell: None,
+        };
+        let text = format!("{:?}", config.command());
+        assert!(text.contains("memmap=512M!1024M"), "{text}");
+        assert!(!text.contains("icount"), "{text}");
+        config.icount = Some(0);
+        let text = format!("{:?}", config.command());
+        assert!(
+            text.contains("shift=0,sleep=off") && text.contains("nokaslr"),
+            "{text}"
+        );
+    }
+}

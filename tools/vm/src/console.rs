@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The console log of a machine: nothing in it may look like a kernel defect.
+
+use anyhow::{bail, Context, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What no test may leave in the kernel log.
+const SPLATS: &[&str] = &[
+    "WARNING:",
+    "BUG:",
+    "kernel BUG at",
+    "Oops",
+    "RIP: 0010:",
+    "general protection fault",
+    "Kernel panic",
+    "KASAN:",
+    "KCSAN:",
+    "UBSAN:",
+    "kmemleak:",
+    "refcount_t:",
+    "list_add corruption",
+    "list_del corruption",
+    "slab corruption",
+    "Object corrupted",
+    "blocked for more than",
+    "soft lockup",
+    "hard LOCKUP",
+    "rcu_preempt detected stalls",
+    "possible circular locking",
+    "possible recursive locking",
+    "inconsistent lock state",
+    "suspicious RCU usage",
+    "sleeping function called from invalid context",
+    "scheduling while atomic",
+    "Bad page state",
+    "Machine check",
+    "rust_kernel: panicked",
+    "panicked at",
+    "bytelog-guest: failed",
+];
+
+/// Lines that say nothing about the kernel under test.
+const HARMLESS: &[&str] = &[
+    // An out-of-tree module is what this project is.
+    "loading out-of-tree module taints kernel",
+    "module verification failed",
+];
+
+/// The first line of a log that a test must fail for.
+pub fn find_splat(log: &str) -> Option<&str> {
+    log.lines().find(|line| {
+        SPLATS.iter().any(|splat| line.contains(splat))
+            && !HARMLESS.iter().any(|fine| line.contains(fine))
+    })
+}
+
+/// A console log that is read as it grows.
+pub struct Console {
+    path: PathBuf,
+    seen: usize,
+}
+
+impl Console {
+    pub fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            seen: 0,
+        }
+    }
+
+    fn text(&self) -> Result<String> {
+        let bytes = fs::read(&self.path).with_context(|| self.path.display().to_string())?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Checks what has been logged since the last call.
+    pub fn check(&mut self) -> Result<()> {
+        let text = self.text()?;
+        let start = self.seen.min(text.len());
+        self.seen = text.len();
+        if let Some(line) = text.get(start..).and_then(find_splat) {
+            bail!("kernel log: {}", line.trim());
+        }
+        Ok(())
+    }
+
+    /// The last lines, for a failed test.
+    pub fn tail(&self, lines: usize) -> String {
+        let text = self.text().unwrap_or_default();
+        let all: Vec<&str> = text.lines().collect();
+        all[all.len().saturating_sub(lines)..].join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splats_are_found() {
+        let log = "[ 1.0] EXT4-fs (pmem0): mounted\n[ 2.0] WARNING: CPU: 0 PID: 1 at fs/x.c:1\n";
+        assert!(find_splat(log).unwrap().contains("fs/x.c"));
+        let log = "INFO: task jbd2/pmem0-8:71 blocked for more than 40 seconds.";
+        assert!(find_splat(log).is_some());
+    }
+
+    #[test]
+    fn ordinary_lines_are_not() {
+        let log =
+            "ext4: loading out-of-tree module taints kernel.\nEXT4-fs warning (device pmem0): x\n";
+        assert_eq!(find_splat(log), None);
+    }
+}

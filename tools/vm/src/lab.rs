@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What demo and tests do with a machine, in words of their own: choose an ext4,
+//! make and mount filesystems, run workloads, cut the power.
+
+use crate::channel::Acks;
+use crate::config::{self, VmConfig};
+use crate::image::JournalMap;
+use crate::vm::Vm;
+use anyhow::{bail, ensure, Context, Result};
+use bytelog_guest::oracle::{judge, Verdict};
+use bytelog_guest::proto::{
+    Cmd, DeviceKind, FcStats, IoCounts, Kmsg, MountArgs, MountResult, RunResult,
+};
+use bytelog_guest::tree::Tree;
+use bytelog_guest::workload::Spec;
+use std::collections::HashMap;
+use std::time::Duration;
+
+pub const WORKLOAD: Duration = Duration::from_secs(240);
+
+/// Which ext4 is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ext4 {
+    /// The distribution's.
+    Stock,
+    /// The patched one, without a backend.
+    Patched,
+    /// The patched one and ext4_bytelog.
+    ByteLog,
+}
+
+/// A device under test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dev {
+    pub name: String,
+    pub kind: DeviceKind,
+}
+
+impl Dev {
+    pub fn path(&self) -> String {
+        format!("/dev/{}", self.name)
+    }
+
+    pub fn dir(&self) -> String {
+        format!("/mnt/{}", self.name)
+    }
+
+    /// The file behind the device.
+    pub fn image(&self) -> &'static str {
+        match self.kind {
+            DeviceKind::Sync => config::SYNC_IMAGE,
+            DeviceKind::Virtio => config::VIRTIO_IMAGE,
+            DeviceKind::Disk => config::DISK_IMAGE,
+        }
+    }
+
+    pub fn label(&self) -> &'static str {
+        match self.kind {
+            DeviceKind::Sync => "synchronous pmem",
+            DeviceKind::Virtio => "virtio-pmem",
+            DeviceKind::Disk => "virtio-blk",
+        }
+    }
+}
+
+pub struct Lab {
+    pub config: VmConfig,
+    kver: Option<String>,
+    pub seed: u64,
+    vm: Option<Vm>,
+    loaded: Option<Ext4>,
+    mounts: Vec<String>,
+    journals: HashMap<String, JournalMap>,
+}
+
+impl Lab {
+    pub fn new(config: &VmConfig, kver: Option<&str>, seed: u64) -> Self {
+        Self {
+            config: config.clone(),
+            kver: kver.map(str::to_owned),
+            seed,
+            vm: None,
+            loaded: None,
+            mounts: Vec::new(),
+            journals: HashMap::new(),
+        }
+    }
+
+    /// The machine, started if need be.
+    pub fn vm(&mut self) -> Result<&mut Vm> {
+        if self.vm.is_none() {
+            let vm = Vm::boot(&self.config)?;
+            if let Some(kver) = &self.kver {
+                let release = &vm.hello.release;
+                ensure!(release == kver, "kernel {release} booted, not {kver}");
+            }
+            self.vm = Some(vm);
+            self.loaded = None;
+            self.mounts.clear();
+        }
+        self.vm.as_mut().context("no machine")
+    }
+
+    /// The machine with a certain ext4, with nothing mounted.
+    pub fn with(&mut self, ext4: Ext4) -> Result<()> {
+        self.vm()?;
+        while let Some(dir) = self.mounts.last().cloned() {
+            self.umount(&dir)?;
+        }
+        if self.loaded == Some(ext4) {
+            return Ok(());
+        }
+        self.unload()?;
+        match ext4 {
+            Ext4::Stock => self.modprobe("ext4", false)?,
+            Ext4::Patched | Ext4::ByteLog => {
+                self.modprobe("ext4", true)?;
+                self.insmod("/bytelog/ext4.ko", "")?;
+                if ext4 == Ext4::ByteLog {
+                    self.insmod("/bytelog/ext4_bytelog.ko", "")?;
+                }
+            }
+        }
+        self.loaded = Some(ext4);
+        Ok(())
+    }
+
+    fn unload(&mut self) -> Result<()> {
+        self.loaded = None;
+        let modules: String = self.call(Cmd::Read {
+            path: "/proc/modules".into(),
+        })?;
+        for name in ["ext4_bytelog", "ext4"] {
+            if modules
+                .lines()
+                .any(|l| l.split_whitespace().next() == Some(name))
+            {
+                self.rmmod(name)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn call<T: serde::de::DeserializeOwned>(&mut self, cmd: Cmd) -> Result<T> {
+        self.vm()?.call(cmd)
+    }
+
+    pub fn insmod(&mut self, path: &str, params: &str) -> Result<()> {
+        self.call(Cmd::Insmod {
+            path: path.into(),
+            params: params.into(),
+        })
+    }
+
+    pub fn rmmod(&mut self, name: &str) -> Result<()> {
+        self.call(Cmd::Rmmod { name: name.into() })
+    }
+
+    pub fn modprobe(&mut self, name: &str, deps_only: bool) -> Result<()> {
+        self.call(Cmd::Modprobe {
+            name: name.into(),
+            deps_only,
+        })
+    }
+
+    /// The device of a kind.
+    pub fn dev(&mut self, kind: DeviceKind) -> Result<Dev> {
+        let devices = &self.vm()?.hello.devices;
+        let found = devices.iter().find(|d| d.kind == kind);
+        let device = found.with_context(|| format!("no {kind:?} device in {devices:?}"))?;
+        Ok(Dev {
+            name: device.name.clone(),
+            kind,
+        })
+    }
+
+    /// Both pmem devices.
+    pub fn pmem(&mut self) -> Result<[Dev; 2]> {
+        Ok([self.dev(DeviceKind::Virtio)?, self.dev(DeviceKind::Sync)?])
+    }
+
+    /// Runs a program in the machine.
+    pub fn run(&mut self, line: &str) -> Result<RunResult> {
+        self.run_with(line, "")
+    }
+
+    pub fn run_with(&mut self, line: &str, stdin: &str) -> Result<RunResult> {
+        self.call(Cmd::Run {
+            argv: line.split_whitespace().map(str::to_owned).collect(),
+            stdin: stdin.into(),
+        })
+    }
+
+    /// Runs a program that must succeed; returns its output.
+    pub fn must_run(&mut self, line: &str) -> Result<String> {
+        let result = self.run(line)?;
+        let (status, output) = (result.status, result.output);
+        ensure!(status == 0, "{line}: exit {status}: {}", output.trim());
+        Ok(output)
+    }
+
+    /// Makes an ext4 with fast commits.
+    pub fn mkfs(&mut self, dev: &Dev, options: &str, size: &str) -> Result<()> {
+        let path = dev.path();
+        self.must_run(&format!(
+            "mke2fs -q -F -t ext4 -b 4096 -O fast_commit {options} {path} {size}"
+        ))?;
+        self.find_journal(dev)
+    }
+
+    /// Notes where a device's journal is. While a filesystem is in use with
+    /// ByteLog, debugfs refuses it, so this is done before.
+    pub fn find_journal(&mut self, dev: &Dev) -> Result<()> {
+        let argv = ["debugfs", "-R", "dump_extents -l <8>", &dev.path()];
+        let result: RunResult = self.call(Cmd::Run {
+            argv: argv.map(String::from).into(),
+            stdin: String::new(),
+        })?;
+        let map = JournalMap::parse(&result.output)?;
+        self.journals.insert(dev.name.clone(), map);
+        Ok(())
+    }
+
+    pub fn journal(&self, dev: &Dev) -> Result<&JournalMap> {
+        self.journals.get(&dev.name).context("no journal known")
+    }
+
+    /// Tries to mount a device at its place.
+    pub fn try_mount(&mut self, dev: &Dev, opts: &str) -> Result<MountResult> {
+        self.try_mount_args(MountArgs {
+            dev: dev.path(),
+            dir: dev.dir(),
+            opts: opts.into(),
+            ..MountArgs::default()
+        })
+    }
+
+    pub fn try_mount_args(&mut self, args: MountArgs) -> Result<MountResult> {
+        let result: MountResult = self.call(Cmd::Mount(args.clone()))?;
+        if result.errno == 0 && !args.remount {
+            self.mounts.push(args.dir);
+        }
+        Ok(result)
+    }
+
+    /// Mounts a device; returns what the kernel logged.
+    pub fn mount(&mut self, dev: &Dev, opts: &str) -> Result<Vec<String>> {
+        let result = self.try_mount(dev, opts)?;
+        if result.errno != 0 {
+            bail!(
+                "mount {} -o {opts}: {}; log: {}",
+                dev.label(),
+                result.error,
+                result.log.join(" | ")
+            );
+        }
+        Ok(result.log)
+    }
+
+    pub fn umount(&mut self, dir: &str) -> Result<()> {
+        self.call::<()>(Cmd::Umount { dir: dir.into() })?;
+        self.mounts.retain(|mounted| mounted != dir);
+        Ok(())
+    }
+
+    pub fn stats(&mut self, dev: &Dev) -> Result<FcStats> {
+        self.call(Cmd::Stats {
+            dev: dev.name.clone(),
+        })
+    }
+
+    pub fn kmsg(&mut self, since: u64) -> Result<Kmsg> {
+        self.call(Cmd::Kmsg { since })
+    }
+
+    pub fn tree(&mut self, dir: &str) -> Result<Tree> {
+        self.call(Cmd::Tree { dir: dir.into() })
+    }
+
+    /// Runs a measured workload in a directory of a mounted device.
+    pub fn measure(&mut self, dev: &Dev, sub: &str, spec: &Spec) -> Result<IoCounts> {
+        let cmd = Cmd::Measure {
+            spec: spec.clone(),
+            dir: format!("{}/{sub}", dev.dir()),
+            dev: dev.name.clone(),
+            journal: self.journal(dev)?.sectors(),
+        };
+        self.vm()?.call_for(cmd, WORKLOAD)
+    }
+
+    /// Starts a workload on each device, waits until each has acknowledged
+    /// `acks` fsyncs, and cuts the power with all of them running.
+    pub fn cut_during(&mut self, jobs: &[(Dev, Spec)], acks: u64) -> Result<Vec<Acks>> {
+        let mut ids = Vec::new();
+        for (dev, spec) in jobs {
+            let cmd = Cmd::Workload {
+                spec: spec.clone(),
+                dir: format!("{}/work", dev.dir()),
+                dev: dev.name.clone(),
+            };
+            ids.push(self.vm()?.start(cmd)?);
+        }
+        for id in &ids {
+            self.vm()?.wait_acks(*id, acks, WORKLOAD)?;
+        }
+        let all = self.cut()?;
+        ids.iter()
+            .map(|id| all.get(id).copied().context("no acknowledgement"))
+            .collect()
+    }
+
+    /// Cuts the power.
+    pub fn cut(&mut self) -> Result<HashMap<u64, Acks>> {
+        self.mounts.clear();
+        self.loaded = None;
+        self.vm.take().context("no machine to cut")?.cut()
+    }
+
+    /// Runs a workload to its end on a mounted device.
+    pub fn work(&mut self, dev: &Dev, spec: &Spec) -> Result<bytelog_guest::proto::WorkloadResult> {
+        let cmd = Cmd::Workload {
+            spec: spec.clone(),
+            dir: format!("{}/work", dev.dir()),
+            dev: dev.name.clone(),
+        };
+        self.vm()?.call_for(cmd, WORKLOAD)
+    }
+
+    /// Compares a mounted device with what was acknowledged on it.
+    pub fn judge(&mut self, dev: &Dev, spec: &Spec, acked: u64) -> Result<Verdict> {
+        let tree = self.tree(&format!("{}/work", dev.dir()))?;
+        judge(spec, acked, &tree)
+    }
+
+    /// e2fsck without changing anything; the filesystem must be clean.
+    pub fn fsck_clean(&mut self, dev: &Dev) -> Result<()> {
+        self.must_run(&format!("e2fsck -fn {}", dev.path()))?;
+        Ok(())
+    }
+
+    /// Checks the kernel log since the last check.
+    pub fn check_console(&mut self) -> Result<()> {
+        match &mut self.vm {
+            Some(vm) => vm.console.check(),
+            None => Ok(()),
+        }
+    }
+
+    pub fn console_tail(&self, lines: usize) -> String {
+        match &self.vm {
+            Some(vm) => vm.console.tail(lines),
+            None => crate::console::Console::new(config::CONSOLE.as_ref()).tail(lines),
+        }
+    }
+
+    /// Switches the machine off, if there is one.
+    pub fn power_off(&mut self) -> Result<()> {
+        self.mounts.clear();
+        self.loaded = None;
+        match self.vm.take() {
+            Some(vm) => vm.power_off(),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the machine in whatever state it is.
+    pub fn abandon(&mut self) {
+        self.mounts.clear();
+        self.loaded = None;
+        self.vm = None;
+    }
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Runs the test machine: the demo, the tests, or a shell in it.
+
+mod channel;
+mod config;
+mod console;
+mod demo;
+mod image;
+mod lab;
+mod messages;
+mod suite;
+mod vm;
+
+use anyhow::{bail, Context, Result};
+use clap::{Args, Parser, Subcommand};
+use config::{Accel, VmConfig};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// The main job, with a table at the end
+    Demo(Common),
+    /// The tests that need a machine
+    Test {
+        #[command(flatten)]
+        common: Common,
+        /// Run only tests whose name contains this
+        #[arg(long)]
+        filter: Option<String>,
+        /// Print the names of the tests and stop
+        #[arg(long)]
+        list: bool,
+    },
+    /// An interactive machine with the modules loaded and a filesystem mounted
+    Shell {
+        #[command(flatten)]
+        common: Common,
+        /// Value of the mount option dax_fc_bytelog
+        #[arg(long, default_value = "on")]
+        option: String,
+    },
+}
+
+#[derive(Args)]
+struct Common {
+    /// Kernel image
+    #[arg(long)]
+    kernel: PathBuf,
+    /// Initramfs with the agent, the modules and e2fsprogs
+    #[arg(long)]
+    initramfs: PathBuf,
+    /// Kernel release that is expected to boot
+    #[arg(long)]
+    kver: Option<String>,
+    /// Directory for device images and logs; made if need be
+    #[arg(long)]
+    workdir: PathBuf,
+    #[arg(long, value_enum, default_value_t = Accel::Tcg)]
+    accel: Accel,
+    /// Seed of the workloads; the same seed gives the same operations
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Keep the device images
+    #[arg(long)]
+    keep: bool,
+}
+
+impl Common {
+    /// Checks the inputs and enters the working directory, where all files of a
+    /// machine have short, fixed names.
+    fn enter(&self, shell: Option<String>) -> Result<VmConfig> {
+        let find = |path: &PathBuf| {
+            path.canonicalize()
+                .with_context(|| path.display().to_string())
+        };
+        let config = VmConfig {
+            kernel: find(&self.kernel)?,
+            initramfs: find(&self.initramfs)?,
+            accel: self.accel,
+            cpus: 2,
+            icount: None,
+            shell,
+        };
+        std::fs::create_dir_all(&self.workdir)
+            .and_then(|()| std::env::set_current_dir(&self.workdir))
+            .with_context(|| self.workdir.display().to_string())?;
+        Ok(config)
+    }
+
+    fn leave(&self) {
+        if !self.keep {
+            for path in [config::SYNC_IMAGE, config::VIRTIO_IMAGE, config::DISK_IMAGE] {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+}
+
+fn shell(common: &Common, option: String) -> Result<bool> {
+    let config = common.enter(Some(option))?;
+    vm::make_images()?;
+    let status = config.command().status().context("qemu-system-x86_64")?;
+    if !status.success() {
+        bail!("QEMU: {status}");
+    }
+    Ok(true)
+}
+
+fn run(cli: Cli) -> Result<bool> {
+    match cli.command {
+        Action::Demo(common) => {
+            let config = common.enter(None)?;
+            let outcome = demo::run(&config, common.kver.as_deref(), common.seed);
+            common.leave();
+            outcome
+        }
+        Action::Test { list: true, .. } => {
+            suite::list();
+            Ok(true)
+        }
+        Action::Test { common, filter, .. } => {
+            let config = common.enter(None)?;
+            let kver = common.kver.as_deref();
+            let outcome = suite::run(&config, kver, common.seed, filter.as_deref());
+            common.leave();
+            outcome
+        }
+        Action::Shell { common, option } => shell(&common, option),
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(err) => {
+            eprintln!("bytelog-vm: {err:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

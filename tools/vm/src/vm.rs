@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0
+//! One run of a machine, from power-on to power cut or power-off. Whatever
+//! happens, QEMU does not outlive this value.
+
+use crate::channel::{Acks, Channel};
+use crate::config::{self, VmConfig};
+use crate::console::Console;
+use anyhow::{bail, Context, Result};
+use bytelog_guest::proto::{Cmd, Hello};
+use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Child;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+const CONNECT: Duration = Duration::from_secs(20);
+const BOOT: Duration = Duration::from_secs(90);
+const ANSWER: Duration = Duration::from_secs(90);
+const POWER_OFF: Duration = Duration::from_secs(30);
+
+pub struct Vm {
+    child: Child,
+    channel: Channel,
+    pub console: Console,
+    pub hello: Hello,
+}
+
+/// Ends QEMU when starting it up fails half way.
+struct Starting(Option<Child>);
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Makes the files behind the devices, where they are not there yet.
+pub fn make_images() -> Result<()> {
+    for (path, mib) in [
+        (config::SYNC_IMAGE, config::SYNC_MIB),
+        (config::VIRTIO_IMAGE, config::VIRTIO_MIB),
+        (config::DISK_IMAGE, config::DISK_MIB),
+    ] {
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .with_context(|| path.to_owned())?;
+        file.set_len(mib << 20)?;
+    }
+    Ok(())
+}
+
+impl Vm {
+    /// Starts a machine in the current directory and waits for its agent.
+    pub fn boot(config: &VmConfig) -> Result<Self> {
+        make_images()?;
+        match fs::remove_file(config::SOCKET) {
+            Err(err) if err.kind() != ErrorKind::NotFound => return Err(err.into()),
+            _ => {}
+        }
+        let listener = UnixListener::bind(config::SOCKET).context(config::SOCKET)?;
+        fs::write(config::CONSOLE, "").context(config::CONSOLE)?;
+        let log = File::create(config::QEMU_LOG).context(config::QEMU_LOG)?;
+        let child = config
+            .command()
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("qemu-system-x86_64")?;
+        let mut starting = Starting(Some(child));
+        let channel = Channel::accept(&listener, CONNECT, || {
+            if let Some(status) = starting.0.as_mut().and_then(|c| c.try_wait().transpose()) {
+                let said = fs::read_to_string(config::QEMU_LOG).unwrap_or_default();
+                bail!("QEMU: {}: {}", status?, said.trim());
+            }
+            Ok(())
+        })?;
+        let console = Console::new(Path::new(config::CONSOLE));
+        if let Err(err) = channel.wait_ready(BOOT) {
+            bail!("boot: {err:#}\n{}", console.tail(30));
+        }
+        let child = starting.0.take().context("QEMU")?;
+        let mut vm = Self {
+            child,
+            channel,
+            console,
+            hello: Hello {
+                release: String::new(),
+                devices: Vec::new(),
+            },
+        };
+        vm.hello = vm.call(Cmd::Hello)?;
+        Ok(vm)
+    }
+
+    /// Sends a request and waits for its answer.
+    pub fn call<T: DeserializeOwned>(&mut self, cmd: Cmd) -> Result<T> {
+        self.call_for(cmd, ANSWER)
+    }
+
+    pub fn call_for<T: DeserializeOwned>(&mut self, cmd: Cmd, timeout: Duration) -> Result<T> {
+        let what = format!("{cmd:.120?}");
+        let id = self.channel.send(cmd)?;
+        self.finish(id, &what, timeout)
+    }
+
+    /// Sends a request and goes on.
+    pub fn start(&mut self, cmd: Cmd) -> Result<u64> {
+        self.channel.send(cmd)
+    }
+
+    /// Waits for the answer to a request that was started.
+    pub fn finish<T: DeserializeOwned>(
+        &mut self,
+        id: u64,
+        what: &str,
+        timeout: Duration,
+    ) -> Result<T> {
+        let value = self.channel.reply(id, what, timeout)?;
+        Ok(serde_json::from_value(value)?)
+    }
+
+    pub fn wait_acks(&self, id: u64, n: u64, timeout: Duration) -> Result<()> {
+        self.channel.wait_acks(id, n, timeout)
+    }
+
+    /// Cuts the power: the machine stops where it is. Returns what each workload
+    /// had acknowledged.
+    pub fn cut(mut self) -> Result<HashMap<u64, Acks>> {
+        self.child.kill().context("kill QEMU")?;
+        self.child.wait().context("wait for QEMU")?;
+        let acks = self.channel.drain()?;
+        self.console.check()?;
+        Ok(acks)
+    }
+
+    /// Switches the machine off in an orderly way.
+    pub fn power_off(mut self) -> Result<()> {
+        self.channel.send(Cmd::Poweroff)?;
+        let deadline = Instant::now() + POWER_OFF;
+        while self.child.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                bail!("the machine did not switch off within {POWER_OFF:?}");
+            }
+            sleep(Duration::from_millis(5));
+        }
+        self.console.check()
+    }
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
