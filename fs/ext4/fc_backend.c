@@ -118,6 +118,7 @@ static int fc_backend_unused(struct super_block *sb, const char *why)
 int ext4_fc_backend_attach(struct super_block *sb, journal_t *journal)
 {
 	unsigned int flags = 0;
+	const char *why;
 	int err = 0;
 
 	/*
@@ -129,16 +130,15 @@ int ext4_fc_backend_attach(struct super_block *sb, journal_t *journal)
 		ext4_has_feature_journal_needs_recovery(sb);
 	if (ext4_has_feature_dax_fc_bytelog(sb))
 		flags |= EXT4_FC_BACKEND_REQUIRED;
-	if (test_opt2(sb, FC_BYTELOG)) {
-		if (test_opt2(sb, JOURNAL_FAST_COMMIT))
-			flags |= EXT4_FC_BACKEND_LOG;
-		else
-			err = fc_backend_unused(sb,
-				ext4_has_feature_fast_commit(sb) ?
-				"data=journal allows no fast commits" :
-				"no fast_commit feature (tune2fs -O fast_commit adds it)");
-		if (test_opt2(sb, FC_BYTELOG_FORCE))
-			flags |= EXT4_FC_BACKEND_FORCE;
+	if (test_opt2(sb, FC_BYTELOG_FORCE))
+		flags |= EXT4_FC_BACKEND_FORCE;
+	if (test_opt2(sb, FC_BYTELOG) && !test_opt2(sb, JOURNAL_FAST_COMMIT)) {
+		why = ext4_has_feature_fast_commit(sb) ?
+		      "data=journal allows no fast commits (data=ordered does)" :
+		      "no fast_commit feature (tune2fs -O fast_commit adds it)";
+		err = fc_backend_unused(sb, why);
+	} else if (test_opt2(sb, FC_BYTELOG)) {
+		flags |= EXT4_FC_BACKEND_LOG;
 	}
 	if (err || !(flags & (EXT4_FC_BACKEND_LOG | EXT4_FC_BACKEND_REQUIRED)))
 		return err;
@@ -161,12 +161,14 @@ int ext4_fc_backend_start(struct super_block *sb)
 	if (!test_opt2(sb, FC_BYTELOG) || sbi->s_fc_backend_active)
 		return 0;
 	if (!journal)
-		return fc_backend_unused(sb, "mounted without a journal");
+		return fc_backend_unused(sb, ext4_has_feature_journal(sb) ?
+					 "noload leaves the journal out" :
+					 "no journal (tune2fs -O has_journal,fast_commit adds it)");
 	/* Why not has been said at the mount. */
 	if (!sbi->s_fc_backend_log || !jbd2_has_feature_fast_commit(journal))
 		return 0;
 	if (bdev_read_only(journal->j_dev))
-		return fc_backend_unused(sb, "the journal's device is read-only");
+		return fc_backend_unused(sb, "journal device read-only (blockdev --setrw)");
 
 	err = sbi->s_fc_backend->start(sbi->s_fc_backend_priv);
 	if (!err) {

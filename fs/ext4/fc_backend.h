@@ -32,14 +32,18 @@
  * @owner: module that provides the functions; pinned while a mount uses them.
  * @name: the name ext4 looks the backend up by.
  * @list: for ext4's list of backends.
- * @attach: called before jbd2_journal_load().  Allocates the mount's state and
- *	takes over journal->j_fc_replay_callback.  The fast-commit area need not
- *	be known yet.  Returns 0 and sets @priv, or says why not and returns an
- *	error.
- * @start: called once the journal has been loaded and its fast-commit feature
- *	set, if %EXT4_FC_BACKEND_LOG was given.  Maps the area and takes over
- *	journal->j_fc_cleanup_callback; from here on every fast commit goes
- *	through @reserve, @close and @commit.  An error means: no logging.
+ * @attach: called before jbd2_journal_load(), or out of it, when replay comes
+ *	upon records that nobody expected (never with %EXT4_FC_BACKEND_LOG
+ *	then).  Allocates the mount's state and takes over
+ *	journal->j_fc_replay_callback.  The fast-commit area need not be known
+ *	yet.  Returns 0 and sets @priv, or says why not and returns an error;
+ *	ext4 then puts the callback back.
+ * @start: called before the first write of the mount, or of the remount that
+ *	makes it writable, if %EXT4_FC_BACKEND_LOG was given.  The journal has
+ *	been loaded and has its fast-commit feature.  Maps the area and takes
+ *	over journal->j_fc_cleanup_callback; from here on every fast commit goes
+ *	through @reserve, @close and @commit.  An error means: no logging; the
+ *	backend says why, and may be asked again at the next such remount.
  * @detach: called after the journal has been destroyed (or was never loaded).
  * @reserve: bytes for the next TLV, to be filled before the next call.  NULL:
  *	the log is full or the backend cannot go on; ext4 commits in full.
