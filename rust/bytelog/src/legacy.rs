@@ -10,32 +10,16 @@ use super::crc::{Crc32c, SEED};
 use super::error::{Damage, Fault, ReadError};
 use super::opener::Opener;
 use super::reader::{Found, Log, ReadArea, Sink};
-use super::record::{Record, ALIGN};
+use super::record::{Record, ALIGN, HEADER_LEN};
 use super::source::Source;
 
 /// Sealed fast commit that a version 1 log is told as.
 const ONLY_COMMIT: u32 = 1;
 
-/// A version 1 record of the expected transaction at `offset`, by its header
-/// alone. A stale one of another transaction may lie under a torn version 2
-/// commit and says nothing.
-fn header_at<C: Crc32c, A: ReadArea, S>(
-    source: &Source<'_, A>,
-    offset: u64,
-    end: u64,
-) -> Result<bool, ReadError<A::Error, S>> {
-    let header = source.header(offset, end)?;
-    let record = header.and_then(|header| Record::parse_v1::<C>(&header).ok());
-    Ok(record.is_some_and(|record| record.tid() == source.tid))
-}
-
-/// Whether `opener` opens a version 1 log: its first record tells, as the opener
-/// has the same layout in both versions. Only version 1 writes an empty window.
-pub(super) fn is_v1<C: Crc32c, A: ReadArea, S>(
-    source: &Source<'_, A>,
-    opener: &Opener,
-) -> Result<bool, ReadError<A::Error, S>> {
-    Ok(opener.tail == opener.head || header_at::<C, A, S>(source, opener.tail, opener.head)?)
+/// Whether `header` is that of a version 1 record of transaction `tid`. A stale one
+/// of another transaction may lie under a torn version 2 commit and says nothing.
+pub(super) fn is_v1<C: Crc32c>(header: &[u8; HEADER_LEN], tid: u32) -> bool {
+    Record::parse_v1::<C>(header).is_ok_and(|record| record.tid() == tid)
 }
 
 /// Fails if the window of a log that seems to be a torn version 2 one holds a
@@ -46,7 +30,8 @@ pub(super) fn none_in_window<C: Crc32c, A: ReadArea, S>(
 ) -> Result<(), ReadError<A::Error, S>> {
     let mut at = opener.tail;
     while at < opener.head {
-        if header_at::<C, A, S>(source, at, opener.head)? {
+        let header = source.header(at, opener.head)?;
+        if header.is_some_and(|header| is_v1::<C>(&header, source.tid)) {
             return Err(ReadError::Damaged {
                 offset: opener.tail,
                 damage: Damage::Anchor,
@@ -57,10 +42,12 @@ pub(super) fn none_in_window<C: Crc32c, A: ReadArea, S>(
     Ok(())
 }
 
-/// Reads exactly the window of `opener`.
+/// Reads exactly the window of `opener`. `first` is the first record's header if it
+/// has been copied out.
 pub(super) fn read<C: Crc32c, A: ReadArea, S: Sink>(
     source: &Source<'_, A>,
     opener: &Opener,
+    mut first: Option<[u8; HEADER_LEN]>,
     scratch: &mut [u8],
     sink: &mut S,
 ) -> Result<Log, ReadError<A::Error, S::Error>> {
@@ -72,7 +59,10 @@ pub(super) fn read<C: Crc32c, A: ReadArea, S: Sink>(
             offset: log.head,
             damage: Damage::Record(fault),
         };
-        let header = source.header(log.head, end)?;
+        let header = match first.take() {
+            Some(first) => Some(first),
+            None => source.header(log.head, end)?,
+        };
         let header = header.ok_or_else(|| fail(Fault::Bounds))?;
         let record = Record::parse_v1::<C>(&header).map_err(fail)?;
         if record.tid() != opener.tid {

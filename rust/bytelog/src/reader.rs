@@ -11,7 +11,7 @@ use super::error::{Damage, Fault, ReadError};
 use super::geometry::Geometry;
 use super::legacy;
 use super::opener::{Block0, Opener, Prefix, OPENER_LEN};
-use super::record::{Record, MAX_PAYLOAD};
+use super::record::{Record, HEADER_LEN, MAX_PAYLOAD};
 use super::scan;
 use super::source::{Outcome, Source};
 
@@ -165,17 +165,22 @@ pub fn read_log<C: Crc32c, A: ReadArea, S: Sink>(
             damage: Damage::Window,
         });
     }
-    if legacy::is_v1::<C, A, S::Error>(&source, &opener)? {
-        return legacy::read::<C, A, S>(&source, &opener, scratch, sink);
-    }
+    // The first record tells the version, for the opener has the same layout in
+    // both. Only version 1 writes an empty window.
+    let first = source.header(opener.tail, opener.head)?;
+    let Some(first) = first.filter(|first| !legacy::is_v1::<C>(first, expected.tid)) else {
+        return legacy::read::<C, A, S>(&source, &opener, first, scratch, sink);
+    };
     let seed = chain_seed::<C>(expected.uuid, expected.tid, opener.nonce);
-    Walk::new(&source, &opener, seed).run::<C, S>(scratch, sink)
+    Walk::new(&source, &opener, first, seed).run::<C, S>(scratch, sink)
 }
 
 /// The walk along a version 2 log.
 struct Walk<'a, A> {
     source: &'a Source<'a, A>,
     opener: &'a Opener,
+    /// The first record's header, which has been copied out.
+    first: Option<[u8; HEADER_LEN]>,
     /// Place of the next record, its number and its header's seed.
     at: u64,
     seq: u64,
@@ -188,10 +193,16 @@ struct Walk<'a, A> {
 }
 
 impl<'a, A: ReadArea> Walk<'a, A> {
-    fn new(source: &'a Source<'a, A>, opener: &'a Opener, seed: u32) -> Self {
+    fn new(
+        source: &'a Source<'a, A>,
+        opener: &'a Opener,
+        first: [u8; HEADER_LEN],
+        seed: u32,
+    ) -> Self {
         Self {
             source,
             opener,
+            first: Some(first),
             at: opener.tail,
             seq: 0,
             chain: seed,
@@ -206,8 +217,7 @@ impl<'a, A: ReadArea> Walk<'a, A> {
         scratch: &mut [u8],
         sink: &mut S,
     ) -> Result<Log, ReadError<A::Error, S::Error>> {
-        let end = self.source.geometry.area_len();
-        while let Some(header) = self.source.header(self.at, end)? {
+        while let Some(header) = self.next_header()? {
             let fault = match Record::parse_v2::<C>(&header, self.chain) {
                 Ok(record) => match self.step::<C, S>(&record, scratch, sink)? {
                     Ok(()) => continue,
@@ -226,6 +236,17 @@ impl<'a, A: ReadArea> Walk<'a, A> {
             break;
         }
         Ok(self.log)
+    }
+
+    /// A copy of the next record's header, unless the area ends.
+    fn next_header<S>(&mut self) -> Result<Option<[u8; HEADER_LEN]>, ReadError<A::Error, S>> {
+        match self.first.take() {
+            Some(first) => Ok(Some(first)),
+            None => {
+                let end = self.source.geometry.area_len();
+                self.source.header(self.at, end)
+            }
+        }
     }
 
     /// Goes over one record. The inner error says why it is not the next one.

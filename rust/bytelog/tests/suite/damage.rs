@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The reader on version 2 logs: seals, the damage rule, stale content.
+
+use crate::common::*;
+use bytelog::crc::{chain_seed, Crc32c};
+use bytelog::error::{Damage, Fault, ReadError};
+use bytelog::reader::Found;
+use bytelog::record::NewRecord;
+
+/// A log of `tid` 1, nonce 2, over `under`; gives the image, its commits and
+/// where each ends.
+fn log_over(under: Vec<u8>, commits: &[Vec<Vec<u8>>]) -> (Vec<u8>, Vec<u64>) {
+    let blocks = under.len() as u32 / BLOCK;
+    let mut ram = Ram::over(under);
+    let mut log = writer(blocks, 1, 2);
+    let mut ends = vec![log.head()];
+    for tlvs in commits {
+        commit(&mut log, &mut ram, tlvs);
+        ends.push(log.head());
+    }
+    (ram.bytes, ends)
+}
+
+fn four_commits() -> Vec<Vec<Vec<u8>>> {
+    vec![
+        vec![creat(9, 1), inode(128, 2)],
+        vec![add_range(3)],
+        (0..40).map(|i| creat(200, i)).collect(),
+        vec![inode(256, 5), creat(1, 6)],
+    ]
+}
+
+fn blank(blocks: usize) -> Vec<u8> {
+    vec![0; blocks * BLOCK as usize]
+}
+
+/// A reader that stopped at the first seal, as the RFC's does at the first TAIL,
+/// would find one of these.
+#[test]
+fn every_sealed_commit_is_read() {
+    let (image, ends) = log_over(blank(16), &four_commits());
+    let (log, commits) = read(&image, 1).unwrap();
+    let written: Vec<_> = four_commits().iter().map(|c| c.concat()).collect();
+    assert_eq!(commits, written);
+    assert_eq!((log.found, log.commits, log.records), (Found::V2, 4, 6));
+    assert_eq!(log.head, ends[4]);
+    let stop = log.stop.unwrap();
+    assert_eq!((stop.offset, stop.reason), (ends[4], Fault::Magic));
+}
+
+#[test]
+fn nothing_is_found_where_nothing_is() {
+    assert_eq!(read(&blank(4), 1).unwrap().0.found, Found::Empty);
+    let (image, _) = log_over(blank(16), &four_commits());
+    assert_eq!(read(&image, 2).unwrap().0.found, Found::Stale { tid: 1 });
+    // Another filesystem's UUID: the chain does not start.
+    let other = read_area(&Area::new(&image), 1, &[7; 16], BLOCK);
+    assert!(matches!(other, Err(ReadError::Damaged { .. })));
+    let (image, _) = log_over(blank(16), &four_commits()[..1]);
+    let other = read_area(&Area::new(&image), 1, &[7; 16], BLOCK);
+    assert_eq!(other.unwrap().0.commits, 0);
+
+    let short = [0; 4096];
+    assert!(matches!(read(&short, 1), Err(ReadError::Geometry(_))));
+    let area = Area::new(&image);
+    let odd = read_area(&area, 1, &UUID, 3000);
+    assert!(matches!(odd, Err(ReadError::Geometry(_))));
+}
+
+#[test]
+fn a_stock_log_is_told_as_such() {
+    let mut image = blank(4);
+    image[..16].copy_from_slice(&[9, 0, 8, 0, 0, 0, 0, 0, 1, 0, 0, 0, 6, 0, 132, 0]);
+    let (log, commits) = read(&image, 1).unwrap();
+    assert_eq!((log.found, log.commits), (Found::Stock, 0));
+    assert!(commits.is_empty());
+}
+
+/// Any changed byte in a commit that another follows is damage; in the last one
+/// it looks like a torn commit, and costs that one. Not so its ordinal: one that
+/// cannot be there is no torn one's.
+#[test]
+fn every_byte_counts() {
+    let (image, ends) = log_over(blank(16), &four_commits());
+    for number in 0..4 {
+        for at in ends[number]..ends[number + 1] {
+            let mut bytes = image.clone();
+            bytes[at as usize] ^= 0x10;
+            match read(&bytes, 1) {
+                Err(ReadError::Damaged { offset, damage }) => {
+                    let ordinal = (40..44).contains(&(at - ends[number])) || number < 3;
+                    assert!(ordinal && ends[number] <= offset && offset <= at);
+                    let Damage::Beyond { sealed, commit, .. } = damage else {
+                        panic!("{damage}");
+                    };
+                    assert_eq!(
+                        (sealed as usize, commit as usize >= number + 2),
+                        (number, true)
+                    );
+                }
+                Ok((log, commits)) => {
+                    assert_eq!((number, log.commits, commits.len()), (3, 3, 3));
+                    assert_eq!(log.head, ends[3]);
+                    assert!(!(40..44).contains(&(at - ends[3])));
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lost_opener_is_damage_once_a_second_commit_was_made() {
+    for (count, damaged) in [(1, false), (2, true), (4, true)] {
+        let (image, _) = log_over(blank(16), &four_commits()[..count]);
+        for at in 0..68 {
+            let mut bytes = image.clone();
+            bytes[at] ^= 0x10;
+            match (at, read(&bytes, 1)) {
+                // The anchor's tag: ext4 gets it, and fails.
+                (12..=13, result) => assert_eq!(result.unwrap().0.found, Found::Stock),
+                // The tid and nonce to look for.
+                (16..=23, result) => assert_eq!(result.unwrap().0.found, Found::Torn),
+                (_, Ok((log, _))) => {
+                    assert_eq!((log.found, log.commits), (Found::Torn, 0));
+                    assert!(!damaged);
+                }
+                (_, Err(ReadError::Damaged { .. })) => assert!(damaged),
+                (_, Err(error)) => panic!("{error}"),
+            }
+        }
+        let mut bytes = image.clone();
+        bytes[..16].fill(0);
+        match read(&bytes, 1) {
+            Ok((log, _)) => assert!(!damaged && log.found == Found::Empty),
+            Err(_) => assert!(damaged),
+        }
+    }
+}
+
+#[test]
+fn an_unsealed_commit_is_dropped() {
+    let mut ram = Ram::new(16);
+    let mut log = writer(16, 1, 2);
+    commit(&mut log, &mut ram, &[creat(9, 1)]);
+    gather(&mut log, &mut ram, &four_commits()[2]).unwrap();
+    assert!(log.is_gathering());
+    let (found, commits) = read(&ram.bytes, 1).unwrap();
+    assert_eq!(commits, [creat(9, 1)]);
+    // It is where the walk ended that differs.
+    assert_eq!(found.head, log.head());
+    assert!(found.stop.unwrap().offset > found.head);
+}
+
+/// Puts a record with good CRCs at `at`; gives its header CRC.
+fn put(image: &mut [u8], at: u64, new: NewRecord, payload: &[u8], seed: u32) -> u32 {
+    let new = NewRecord {
+        payload_len: payload.len(),
+        payload_crc: Crc::update(!0, payload),
+        ..new
+    };
+    let (header, crc) = new.encode::<Crc>(seed).unwrap();
+    let at = at as usize;
+    image[at..at + 64].copy_from_slice(&header);
+    let end = (at + 64 + payload.len()).min(image.len());
+    image[at + 64..end].copy_from_slice(&payload[..end - at - 64]);
+    crc
+}
+
+/// Records that continue the chain and yet are none a writer writes.
+#[test]
+fn an_intact_record_that_breaks_a_rule_is_damage() {
+    let (image, ends) = log_over(blank(4), &[vec![creat(9, 1)]]);
+    let chain = u32::from_le_bytes(image[4096 + 28..4096 + 32].try_into().unwrap());
+    let good = NewRecord {
+        tid: 1,
+        nonce: 2,
+        seq: 1,
+        commit: 2,
+        sealed: true,
+        payload_len: 0,
+        payload_crc: 0,
+    };
+    let fault = |new: NewRecord, payload: &[u8]| {
+        let mut bytes = image.clone();
+        put(&mut bytes, ends[1], new, payload, chain);
+        match read(&bytes, 1) {
+            Ok((log, _)) => Err(log.commits),
+            Err(ReadError::Damaged {
+                offset,
+                damage: Damage::Record(fault),
+            }) => {
+                assert_eq!(offset, ends[1]);
+                Ok(fault)
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let tlv = creat(3, 3);
+    assert_eq!(fault(good, &tlv), Err(2));
+    assert_eq!(fault(NewRecord { tid: 2, ..good }, &tlv), Ok(Fault::Tid(2)));
+    assert_eq!(
+        fault(NewRecord { nonce: 3, ..good }, &tlv),
+        Ok(Fault::Nonce(3))
+    );
+    for seq in [0, 2] {
+        assert_eq!(fault(NewRecord { seq, ..good }, &tlv), Ok(Fault::Seq(seq)));
+    }
+    for commit in [0, 1, 3, u32::MAX] {
+        assert_eq!(
+            fault(NewRecord { commit, ..good }, &tlv),
+            Ok(Fault::Commit(commit))
+        );
+    }
+    for bad in [tlv[..14].to_vec(), crate::common::tlv(7, 8, 0)] {
+        assert!(matches!(fault(good, &bad), Ok(Fault::Tlv(_))));
+    }
+    // A TLV that no block could take, in an area of smaller blocks.
+    let large = [creat(255, 1), inode(4096 - 12, 1)].concat();
+    assert_eq!(fault(good, &large), Err(2));
+    let larger = inode(4096 - 11, 1);
+    assert!(matches!(fault(good, &larger), Ok(Fault::Tlv(_))));
+    let beyond = vec![1; 3 * 4096];
+    assert_eq!(fault(good, &beyond), Ok(Fault::Bounds));
+}
+
+#[test]
+fn within_a_commit_the_ordinal_stays() {
+    let mut image = log_over(blank(4), &[vec![creat(9, 1)]]).0;
+    let new = |seq, commit, sealed| NewRecord {
+        tid: 1,
+        nonce: 2,
+        seq,
+        commit,
+        sealed,
+        payload_len: 0,
+        payload_crc: 0,
+    };
+    let chain = u32::from_le_bytes(image[4124..4128].try_into().unwrap());
+    let chain = put(&mut image, 4224, new(1, 2, false), &creat(3, 1), chain);
+    let mut jumped = image.clone();
+    put(&mut jumped, 4352, new(2, 3, true), &creat(3, 1), chain);
+    assert!(matches!(
+        read(&jumped, 1),
+        Err(ReadError::Damaged {
+            offset: 4352,
+            damage: Damage::Record(Fault::Commit(3))
+        })
+    ));
+    put(&mut image, 4352, new(2, 2, true), &creat(3, 1), chain);
+    assert_eq!(read(&image, 1).unwrap().0.commits, 2);
+}
+
+#[test]
+fn the_anchor_must_agree_with_the_first_commit() {
+    let (image, _) = log_over(blank(16), &four_commits()[2..]);
+    for (at, byte) in [(24, 0x40), (40, 3), (48, 0xff)] {
+        let mut bytes = image.clone();
+        bytes[at] ^= byte;
+        crate::v1::seal_opener(&mut bytes);
+        let result = read(&bytes, 1);
+        assert!(matches!(
+            result,
+            Err(ReadError::Damaged {
+                damage: Damage::Anchor,
+                ..
+            })
+        ));
+    }
+    let mut bytes = image;
+    bytes[4] = 1;
+    crate::v1::seal_opener(&mut bytes);
+    assert_eq!(read(&bytes, 1), Err(ReadError::Features(1)));
+    assert_eq!(read(&bytes, 9).unwrap().0.found, Found::Stale { tid: 1 });
+}
+
+/// Longer logs lie underneath: of an older transaction, and of the same one in
+/// an older life of the same filesystem. A commit is cut off at every line.
+#[test]
+fn older_logs_underneath_are_neither_read_nor_damage() {
+    let old: Vec<Vec<_>> = (0..60).map(|i| vec![creat(9, i), add_range(i)]).collect();
+    for (tid, nonce) in [(0, 9), (1, 9)] {
+        let mut ram = Ram::new(16);
+        let mut log = writer(16, tid, nonce);
+        for tlvs in &old {
+            commit(&mut log, &mut ram, tlvs);
+        }
+        let under = ram.bytes;
+        let commits: Vec<Vec<_>> = (0..9)
+            .map(|i| vec![creat(9, 100 + i), add_range(i)])
+            .collect();
+        let (image, ends) = log_over(under.clone(), &commits);
+        for line in (ends[0]..ends[9]).step_by(64) {
+            // Only the commit with this line is torn, and nothing follows it.
+            let number = ends.iter().rposition(|&end| end <= line).unwrap();
+            let mut torn = under.clone();
+            let end = ends[number + 1] as usize;
+            torn[..end].copy_from_slice(&image[..end]);
+            let line = line as usize;
+            torn[line..line + 64].copy_from_slice(&under[line..line + 64]);
+            let (found, read) = read(&torn, 1).unwrap();
+            let kept: Vec<_> = commits[..number].iter().map(|c| c.concat()).collect();
+            assert_eq!((found.commits as usize, read), (number, kept));
+        }
+    }
+}
+
+#[test]
+fn poison_is_an_error_of_the_area() {
+    let (image, ends) = log_over(blank(16), &four_commits());
+    let stop = ends[4] + 4096;
+    for line in [0, 64, 4096, 4160, ends[2], ends[4], stop] {
+        let mut area = Area::new(&image);
+        area.poison = Some(line);
+        let result = read_area(&area, 1, &UUID, BLOCK);
+        assert!(matches!(result, Err(ReadError::Area { offset, .. }) if offset <= line));
+    }
+}
+
+/// 64 MiB in which every line is a header of a later commit whose payload takes
+/// long to check.
+#[test]
+fn reading_takes_time_in_proportion_to_the_area() {
+    let mut image = blank(16384);
+    let (start, _) = log_over(blank(4), &four_commits()[..1]);
+    image[..4608].copy_from_slice(&start[..4608]);
+    let new = NewRecord {
+        tid: 1,
+        nonce: 2,
+        seq: 9,
+        commit: 3,
+        sealed: true,
+        payload_len: 65536,
+        payload_crc: 0x1234_5678,
+    };
+    let (header, _) = new.encode::<Crc>(0).unwrap();
+    for line in image[4608..].chunks_exact_mut(64) {
+        line.copy_from_slice(&header);
+    }
+    let area = Area::new(&image);
+    let result = read_area(&area, 1, &UUID, BLOCK);
+    assert!(matches!(
+        result,
+        Err(ReadError::Damaged {
+            damage: Damage::Beyond { commit: 3, .. },
+            ..
+        })
+    ));
+    assert!(area.read.get() <= 3 * image.len() as u64);
+
+    // Smallest records, each valid, to the end of the area.
+    let mut image = blank(4096);
+    let mut at = 4096;
+    let mut chain = chain_seed::<Crc>(&UUID, 1, 2);
+    let mut seq = 0;
+    let tlv = crate::common::tlv(2, 12, 1);
+    image[..128].copy_from_slice(&log_over(blank(2), &[vec![tlv.clone()]]).0[..128]);
+    while at < image.len() as u64 {
+        let new = NewRecord {
+            seq,
+            commit: seq as u32 + 1,
+            ..new
+        };
+        chain = put(&mut image, at, new, &tlv, chain);
+        seq += 1;
+        at += 128;
+    }
+    let area = Area::new(&image);
+    let (log, commits) = read_area(&area, 1, &UUID, BLOCK).unwrap();
+    assert_eq!((u64::from(log.commits), commits.len() as u64), (seq, seq));
+    assert!(area.read.get() <= 2 * image.len() as u64);
+}
