@@ -371,7 +371,7 @@ impl<T: Backend> Registration<T> {
         let fill = move |slot: *mut bindings::ext4_fc_backend_ops| {
             let ops = bindings::ext4_fc_backend_ops {
                 owner: module.as_ptr(),
-                name: T::NAME.as_ptr().cast(),
+                name: T::NAME.as_char_ptr(),
                 list: bindings::list_head {
                     next: ptr::null_mut(),
                     prev: ptr::null_mut(),
