@@ -20,6 +20,7 @@ struct World {
     /// Commits of this tid, the last one perhaps in flight.
     issued: Vec<Issue>,
     acknowledged: usize,
+    failed: usize,
     images: usize,
     rng: u64,
     /// Seen at least once: a cut that left an unacknowledged commit, and one that
@@ -34,6 +35,27 @@ struct Issue {
 }
 
 impl World {
+    /// A commit is about to be made.
+    fn issue(&mut self, sim: &mut Sim, tlvs: &[Vec<u8>]) {
+        // One that failed is not owed, and gives way to the next.
+        self.issued.truncate(self.acknowledged);
+        self.issued.push(Issue {
+            describes_data: tlvs.iter().any(|tlv| tlv[0] == 1),
+            payload: tlvs.concat(),
+        });
+        let number = self.issued.len() as u32;
+        sim.data_durable = sim.data_durable.min(number - 1);
+        sim.data_stored = number;
+    }
+
+    /// Nothing of the old transaction is owed any more.
+    fn full_commit(&mut self, sim: &mut Sim) {
+        self.tid += 1;
+        self.issued.clear();
+        self.acknowledged = 0;
+        (sim.data_stored, sim.data_durable) = (0, 0);
+    }
+
     /// Reads `image` as recovery would, and checks what is found.
     fn check(&mut self, sim: &Sim, image: &[u8]) -> Result<(), String> {
         self.images += 1;
@@ -85,8 +107,8 @@ impl World {
     }
 }
 
-/// Random commits, aborted ones, empty ones and new transactions on a medium of
-/// one kind, every state of it cut off.
+/// Random commits, aborted, empty and failing ones and new transactions on a medium
+/// of one kind, every state of it cut off.
 fn run(persistence: Persistence, seed: u64) -> Result<Rc<RefCell<World>>, String> {
     let mut rng = Rng(seed);
     let world = Rc::new(RefCell::new(World {
@@ -126,7 +148,7 @@ fn run(persistence: Persistence, seed: u64) -> Result<Rc<RefCell<World>>, String
     for _ in 0..16 {
         let most = [1, 2, 5, 60][rng.below(4)];
         let tlvs = rng.tlvs(most);
-        match rng.below(10) {
+        match rng.below(12) {
             0 => {
                 let _ = gather(&mut log, &mut sim, &tlvs);
                 log.discard();
@@ -137,32 +159,25 @@ fn run(persistence: Persistence, seed: u64) -> Result<Rc<RefCell<World>>, String
                 continue;
             }
             2 => {
-                // A full commit: nothing of the old transaction is owed.
-                let tid = world.borrow().tid + 1;
-                let mut world = world.borrow_mut();
-                world.tid = tid;
-                world.issued.clear();
-                world.acknowledged = 0;
-                (sim.data_stored, sim.data_durable) = (0, 0);
-                log.start(tid, rng.next() as u32);
+                world.borrow_mut().full_commit(&mut sim);
+                log.start(world.borrow().tid, rng.next() as u32);
                 continue;
             }
+            3 | 4 => sim.lives = Some(rng.below(6)),
             _ => (),
         }
         if gather(&mut log, &mut sim, &tlvs).is_err() {
+            sim.lives = None;
             log.discard();
             continue;
         }
-        {
-            let mut world = world.borrow_mut();
-            world.issued.push(Issue {
-                describes_data: tlvs.iter().any(|tlv| tlv[0] == 1),
-                payload: tlvs.concat(),
-            });
-            sim.data_stored = world.issued.len() as u32;
+        world.borrow_mut().issue(&mut sim, &tlvs);
+        match log.commit(&mut sim) {
+            Ok(_) => world.borrow_mut().acknowledged += 1,
+            // It may be there or not, until something else is.
+            Err(_) => world.borrow_mut().failed += 1,
         }
-        log.commit(&mut sim).unwrap();
-        world.borrow_mut().acknowledged += 1;
+        sim.lives = None;
         let result = world.borrow_mut().check_all(&sim);
         if let Err(error) = result {
             return Err(format!("after the commit: {error}"));
@@ -177,16 +192,17 @@ fn run(persistence: Persistence, seed: u64) -> Result<Rc<RefCell<World>>, String
 }
 
 fn cut_off_everywhere(persistence: Persistence, first_seed: u64) {
-    let (mut images, mut kept, mut lost) = (0, false, false);
-    for seed in first_seed..first_seed + 25 {
+    let (mut images, mut failed, mut kept, mut lost) = (0, 0, false, false);
+    for seed in first_seed..first_seed + 60 {
         let world = run(persistence, seed).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         let world = world.borrow();
         images += world.images;
+        failed += world.failed;
         kept |= world.kept;
         lost |= world.lost;
     }
-    println!("{persistence:?}: {images} images");
-    assert!(images > 10_000 && kept && lost);
+    println!("{persistence:?}: {images} images, {failed} failed commits");
+    assert!(images > 10_000 && failed > 20 && kept && lost);
 }
 
 #[test]

@@ -217,6 +217,13 @@ fn opener_with_any_bit_changed_is_not_whole() {
             _ => assert!(matches!(block0, Block0::NotWhole(_)), "bit {bit}"),
         }
     }
+    for at in [8, 16, 60] {
+        let mut bytes = opener();
+        bytes[at] ^= 1;
+        crate::v1::seal_opener(&mut bytes);
+        let block0 = Prefix::new(&bytes).classify::<Crc>(size);
+        assert_eq!(block0, Block0::NotWhole(OpenerFault::Tid));
+    }
     // What is behind it does not matter.
     let mut bytes = opener();
     bytes[68..].fill(0x55);

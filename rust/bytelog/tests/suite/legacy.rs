@@ -135,6 +135,11 @@ fn records_must_keep_the_rules() {
     assert_eq!(fault(44, &[1]), Fault::Reserved);
     assert_eq!(fault(63, &[1]), Fault::Reserved);
 
+    // Not the header's CRC itself.
+    let mut area = image(4096);
+    area[4096 + 128 + 28] ^= 1;
+    assert_eq!(damage(&area), Damage::Record(Fault::HeaderCrc));
+
     let mut area = image(4096);
     area[4096 + 64 + 21] = 1;
     assert_eq!(damage(&area), Damage::Record(Fault::Padding));

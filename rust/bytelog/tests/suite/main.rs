@@ -16,6 +16,7 @@ mod corrupt;
 mod crash;
 mod damage;
 mod golden;
+mod hostile;
 mod legacy;
 mod roundtrip;
 mod sim;

@@ -33,6 +33,8 @@ pub struct Sim {
     persistence: Persistence,
     /// Operations so far.
     pub steps: usize,
+    /// Fallible operations that still succeed; then one fails.
+    pub lives: Option<usize>,
     /// Ordinal of the last commit whose data has been stored.
     pub data_stored: u32,
     /// The same, for data that is durable for certain.
@@ -49,6 +51,7 @@ impl Sim {
             pending: BTreeMap::new(),
             persistence,
             steps: 0,
+            lives: None,
             data_stored: 0,
             data_durable: 0,
             on_step: None,
@@ -58,6 +61,22 @@ impl Sim {
     /// Has `check` see every state of the medium from now on.
     pub fn watch(&mut self, check: impl FnMut(&Sim) + 'static) {
         self.on_step = Some(Box::new(check));
+    }
+
+    /// Whether the operation is one that fails, half done or not at all.
+    fn fails(&mut self) -> Result<(), Broken> {
+        match self.lives {
+            Some(0) => {
+                self.lives = None;
+                self.step();
+                Err(Broken)
+            }
+            Some(lives) => {
+                self.lives = Some(lives - 1);
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     fn step(&mut self) {
@@ -137,11 +156,13 @@ impl Medium for Sim {
             let store = (word.try_into().unwrap(), Stage::Stored);
             self.pending.entry(at).or_default().push(store);
         }
+        self.fails()?;
         self.step();
         Ok(())
     }
 
     fn write_back(&mut self, off: u64, len: u64) -> Result<(), Broken> {
+        self.fails()?;
         let lines = off / LINE * LINE..(off + len).next_multiple_of(LINE);
         for (_, stores) in self.pending.range_mut(lines) {
             for store in stores {
@@ -170,6 +191,7 @@ impl Medium for Sim {
     }
 
     fn flush_device(&mut self) -> Result<(), Broken> {
+        self.fails()?;
         self.settle(Stage::Fenced);
         self.data_durable = self.data_stored;
         self.step();
