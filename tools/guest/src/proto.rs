@@ -3,7 +3,8 @@
 //!
 //! The host sends [`Request`]s. The guest answers each with a [`Message::Reply`]
 //! of the same id, in any order, and sends [`Message::Ack`] for every fsync of
-//! a workload that has returned 0, before it starts the next operation.
+//! a workload that has returned 0, before it starts the next operation. What counts
+//! is what has arrived when the power goes.
 
 use crate::workload::Spec;
 use serde::{Deserialize, Serialize};

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Every kind of operation, at random.
+    /// Every kind of operation, at random. Some lead to a full commit.
     Mixed,
+    /// The same without those: no mkdir, no truncate.
+    Fast,
     /// New files with contents, fsynced one by one.
     Files,
     /// Appends of `size` bytes to one file.
@@ -133,7 +135,7 @@ impl Generator {
         self.next += 1;
         let p = self.spec.prefix.clone();
         let op = match self.spec.kind {
-            Kind::Mixed => self.mixed(i),
+            Kind::Mixed | Kind::Fast => self.mixed(i),
             Kind::Files if i % 2 == 1 => Op::Create {
                 path: format!("{p}file{i}"),
                 sync_dir: false,
@@ -209,14 +211,17 @@ impl Generator {
         };
         let touch = self.spec.anchor();
         let len = self.model.len_of(&path).unwrap_or(0);
-        if self.model.files().count() > MAX_FILES {
+        if self.model.files().count() > MAX_FILES || len > MAX_SIZE {
             return Op::Unlink { path, touch };
         }
-        if len > MAX_SIZE {
-            return Op::Truncate { path, len: len / 4 };
-        }
         let tag = self.tag(i);
-        match self.rng.u32(0..100) {
+        // The last two make ext4 commit in full.
+        let choices = if self.spec.kind == Kind::Fast {
+            97
+        } else {
+            100
+        };
+        match self.rng.u32(0..choices) {
             0..22 => create(self.fresh("f", i)),
             22..47 => Op::Append {
                 path,
@@ -248,13 +253,13 @@ impl Generator {
                 to: self.fresh("l", i),
             },
             77..84 => Op::Unlink { path, touch },
-            84..91 if len > 0 => Op::Truncate {
+            84..97 => Op::Fallocate {
+                path,
+                len: len + self.rng.usize(1..5000),
+            },
+            97..99 if len > 0 => Op::Truncate {
                 path,
                 len: self.rng.usize(0..len + 2000),
-            },
-            91..99 => Op::Fallocate {
-                path,
-                len: len + self.rng.usize(1..9000),
             },
             99..100 => Op::Mkdir {
                 path: self.fresh("d", i),

@@ -18,6 +18,34 @@ pub struct Acks {
     /// Commit counts before the first operation and after the last one.
     pub first: FcStats,
     pub last: FcStats,
+    /// Fsyncs and fast commits when the last full commit was seen.
+    fsyncs_then: u64,
+    fast_then: u64,
+}
+
+impl Acks {
+    fn note(&mut self, n: u64, stats: Option<FcStats>) {
+        self.fsyncs = n;
+        let Some(stats) = stats else { return };
+        if n == 0 {
+            self.first = stats;
+        }
+        if n == 0 || stats.full != self.last.full {
+            self.fsyncs_then = n;
+            self.fast_then = stats.fast;
+        }
+        self.last = stats;
+    }
+
+    /// Fsyncs since the last full commit: all of one transaction.
+    pub fn fsyncs_of_one(&self) -> u64 {
+        self.fsyncs - self.fsyncs_then
+    }
+
+    /// Fast commits since the last full commit.
+    pub fn fast_of_one(&self) -> u64 {
+        self.last.fast - self.fast_then
+    }
 }
 
 #[derive(Default)]
@@ -59,14 +87,7 @@ fn receive(stream: UnixStream, shared: &Shared) {
                 state.replies.insert(id, result);
             }
             Message::Ack { id, n, stats } => {
-                let acks = state.acks.entry(id).or_default();
-                acks.fsyncs = n;
-                if let Some(stats) = stats {
-                    if n == 0 {
-                        acks.first = stats;
-                    }
-                    acks.last = stats;
-                }
+                state.acks.entry(id).or_default().note(n, stats);
             }
         }
         shared.changed.notify_all();

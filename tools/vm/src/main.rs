@@ -5,6 +5,7 @@ mod channel;
 mod config;
 mod console;
 mod demo;
+mod fclog;
 mod image;
 mod lab;
 mod messages;

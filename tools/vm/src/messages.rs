@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the kernel says, as the tests look for it: one word or phrase of each
-//! message, in lower case, so that wording can change without touching a test.
-//! The messages come from the hook patch (fs/ext4) and from fs/ext4_bytelog.
+//! What the kernel says, as the tests look for it: one phrase of each message,
+//! in lower case, so that wording can change without touching a test. The
+//! messages come from fs/ext4 (the hook patch) and from fs/ext4_bytelog.
 
-/// Attached and logging.
-pub const ATTACHED: &str = "bytelog";
+pub const IN_USE: &str = "bytelog in use";
 /// `force`: what a stock e2fsck would do after a crash.
-pub const FORCE_WARNING: &str = "e2fsck";
+pub const FORCE_WARNING: &str = "leaves the feature bit alone";
 pub const NO_FAST_COMMIT: &str = "fast_commit";
-pub const NO_DAX_DEVICE: &str = "dax";
+pub const NO_DAX_DEVICE: &str = "no dax";
 pub const DAX_NEVER: &str = "dax=never";
 pub const BLOCK_SIZE: &str = "block size";
 pub const AREA_TOO_SMALL: &str = "too small";
-pub const MODULE_MISSING: &str = "ext4-fc-bytelog";
+pub const MODULE_MISSING: &str = "module missing";
 pub const WRONG_VALUE: &str = "dax_fc_bytelog";
-pub const REMOUNT: &str = "remount";
-/// Replay found damage that is not a torn end.
-pub const DAMAGED: &str = "damaged";
+pub const REMOUNT: &str = "while remounting";
+/// The feature bit or the records are there and the backend is not.
+pub const BACKEND_NEEDED: &str = "no mount without";
+/// Damage that is not a torn end.
+pub const NOTHING_REPLAYED: &str = "nothing is replayed";
 
 /// Whether any line has the phrase.
 pub fn any(lines: &[String], phrase: &str) -> bool {

@@ -26,8 +26,8 @@ impl Link {
         port.write_all(&line).context("virtio-serial port")
     }
 
-    /// Reports an fsync that has returned. When this returns, the host's side
-    /// of the port has the line.
+    /// Reports an fsync that has returned. When this returns, the line is on its
+    /// way; the host counts what has arrived.
     pub fn ack(&self, id: u64, n: u64, stats: Option<FcStats>) -> Result<()> {
         self.send(&Message::Ack { id, n, stats })
     }

@@ -18,6 +18,9 @@ const ROOT: &str = "/sys/kernel/tracing";
 const EVENTS: &[&str] = &["block/block_bio_queue", "bytelog"];
 const PROBES: &[&str] = &["nvdimm_flush", "virtio_pmem_flush"];
 
+/// Operations that are not measured.
+const WARM_UP: usize = 3;
+
 fn put(file: &str, text: &str) -> Result<()> {
     let path = format!("{ROOT}/{file}");
     let mut file = OpenOptions::new()
@@ -70,11 +73,16 @@ pub fn measure(spec: &Spec, dir: &Path, dev: &str, journal: &[(u64, u64)]) -> Re
         }
         ops
     };
+    // The first fsync after a full commit may be another one.
+    let (warm_up, ops) = ops.split_at(ops.len().min(WARM_UP));
+    for op in warm_up {
+        sync(&op.run(dir)?)?;
+    }
     set_up()?;
     let before = stats::read(dev)?;
     let start = Instant::now();
     let mut outcome = Ok(());
-    for op in &ops {
+    for op in ops {
         outcome = op.run(dir).and_then(|path| sync(&path));
         if outcome.is_err() {
             break;

@@ -2,15 +2,15 @@
 //! What demo and tests do with a machine, in words of their own: choose an ext4,
 //! make and mount filesystems, run workloads, cut the power.
 
+mod fs;
+
 use crate::channel::Acks;
 use crate::config::{self, VmConfig};
 use crate::image::JournalMap;
 use crate::vm::Vm;
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{ensure, Context, Result};
 use bytelog_guest::oracle::{judge, Verdict};
-use bytelog_guest::proto::{
-    Cmd, DeviceKind, FcStats, IoCounts, Kmsg, MountArgs, MountResult, RunResult,
-};
+use bytelog_guest::proto::{Cmd, DeviceKind, FcStats, IoCounts, RunResult};
 use bytelog_guest::tree::Tree;
 use bytelog_guest::workload::Spec;
 use std::collections::HashMap;
@@ -199,78 +199,10 @@ impl Lab {
         Ok(output)
     }
 
-    /// Makes an ext4 with fast commits.
-    pub fn mkfs(&mut self, dev: &Dev, options: &str, size: &str) -> Result<()> {
-        let path = dev.path();
-        self.must_run(&format!(
-            "mke2fs -q -F -t ext4 -b 4096 -O fast_commit {options} {path} {size}"
-        ))?;
-        self.find_journal(dev)
-    }
-
-    /// Notes where a device's journal is. While a filesystem is in use with
-    /// ByteLog, debugfs refuses it, so this is done before.
-    pub fn find_journal(&mut self, dev: &Dev) -> Result<()> {
-        let argv = ["debugfs", "-R", "dump_extents -l <8>", &dev.path()];
-        let result: RunResult = self.call(Cmd::Run {
-            argv: argv.map(String::from).into(),
-            stdin: String::new(),
-        })?;
-        let map = JournalMap::parse(&result.output)?;
-        self.journals.insert(dev.name.clone(), map);
-        Ok(())
-    }
-
-    pub fn journal(&self, dev: &Dev) -> Result<&JournalMap> {
-        self.journals.get(&dev.name).context("no journal known")
-    }
-
-    /// Tries to mount a device at its place.
-    pub fn try_mount(&mut self, dev: &Dev, opts: &str) -> Result<MountResult> {
-        self.try_mount_args(MountArgs {
-            dev: dev.path(),
-            dir: dev.dir(),
-            opts: opts.into(),
-            ..MountArgs::default()
-        })
-    }
-
-    pub fn try_mount_args(&mut self, args: MountArgs) -> Result<MountResult> {
-        let result: MountResult = self.call(Cmd::Mount(args.clone()))?;
-        if result.errno == 0 && !args.remount {
-            self.mounts.push(args.dir);
-        }
-        Ok(result)
-    }
-
-    /// Mounts a device; returns what the kernel logged.
-    pub fn mount(&mut self, dev: &Dev, opts: &str) -> Result<Vec<String>> {
-        let result = self.try_mount(dev, opts)?;
-        if result.errno != 0 {
-            bail!(
-                "mount {} -o {opts}: {}; log: {}",
-                dev.label(),
-                result.error,
-                result.log.join(" | ")
-            );
-        }
-        Ok(result.log)
-    }
-
-    pub fn umount(&mut self, dir: &str) -> Result<()> {
-        self.call::<()>(Cmd::Umount { dir: dir.into() })?;
-        self.mounts.retain(|mounted| mounted != dir);
-        Ok(())
-    }
-
     pub fn stats(&mut self, dev: &Dev) -> Result<FcStats> {
         self.call(Cmd::Stats {
             dev: dev.name.clone(),
         })
-    }
-
-    pub fn kmsg(&mut self, since: u64) -> Result<Kmsg> {
-        self.call(Cmd::Kmsg { since })
     }
 
     pub fn tree(&mut self, dir: &str) -> Result<Tree> {
@@ -330,12 +262,6 @@ impl Lab {
     pub fn judge(&mut self, dev: &Dev, spec: &Spec, acked: u64) -> Result<Verdict> {
         let tree = self.tree(&format!("{}/work", dev.dir()))?;
         judge(spec, acked, &tree)
-    }
-
-    /// e2fsck without changing anything; the filesystem must be clean.
-    pub fn fsck_clean(&mut self, dev: &Dev) -> Result<()> {
-        self.must_run(&format!("e2fsck -fn {}", dev.path()))?;
-        Ok(())
     }
 
     /// Checks the kernel log since the last check.

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Filesystems: made, mounted, looked at, checked.
+
+use super::{Dev, Lab};
+use crate::image::JournalMap;
+use anyhow::{bail, Context, Result};
+use bytelog_guest::proto::{Cmd, MountArgs, MountResult, RunResult};
+
+impl Lab {
+    /// Makes an ext4 with fast commits. The inode tables are cleared: ext4's
+    /// replay of a new inode takes over the extents of whatever inode of an older
+    /// filesystem it finds at its place on the device.
+    pub fn mkfs(&mut self, dev: &Dev, options: &str, size: &str) -> Result<()> {
+        let path = dev.path();
+        self.must_run(&format!(
+            "mke2fs -q -F -t ext4 -b 4096 -O fast_commit -N 4096 -E lazy_itable_init=0 {options} {path} {size}"
+        ))?;
+        self.find_journal(dev)
+    }
+
+    /// Notes where a device's journal is. While a filesystem is in use with
+    /// ByteLog, debugfs refuses it, so this is done before.
+    pub fn find_journal(&mut self, dev: &Dev) -> Result<()> {
+        let argv = ["debugfs", "-R", "dump_extents -l <8>", &dev.path()];
+        let result: RunResult = self.call(Cmd::Run {
+            argv: argv.map(String::from).into(),
+            stdin: String::new(),
+        })?;
+        let map = JournalMap::parse(&result.output)?;
+        self.journals.insert(dev.name.clone(), map);
+        Ok(())
+    }
+
+    pub fn journal(&self, dev: &Dev) -> Result<&JournalMap> {
+        self.journals.get(&dev.name).context("no journal known")
+    }
+
+    /// Tries to mount a device at its place.
+    pub fn try_mount(&mut self, dev: &Dev, opts: &str) -> Result<MountResult> {
+        self.try_mount_args(MountArgs {
+            dev: dev.path(),
+            dir: dev.dir(),
+            opts: opts.into(),
+            ..MountArgs::default()
+        })
+    }
+
+    pub fn try_mount_args(&mut self, args: MountArgs) -> Result<MountResult> {
+        let result: MountResult = self.call(Cmd::Mount(args.clone()))?;
+        if result.errno == 0 && !args.remount {
+            self.mounts.push(args.dir);
+        }
+        Ok(result)
+    }
+
+    /// Tries a mount with "", "ro" or "noload".
+    pub fn try_mount_as(&mut self, dev: &Dev, how: &str) -> Result<MountResult> {
+        self.try_mount_args(MountArgs {
+            dev: dev.path(),
+            dir: dev.dir(),
+            opts: if how == "noload" {
+                how.into()
+            } else {
+                String::new()
+            },
+            read_only: !how.is_empty(),
+            remount: false,
+        })
+    }
+
+    /// Mounts a device; returns what the kernel logged.
+    pub fn mount(&mut self, dev: &Dev, opts: &str) -> Result<Vec<String>> {
+        let result = self.try_mount(dev, opts)?;
+        if result.errno != 0 {
+            bail!(
+                "mount {} -o {opts}: {}; log: {}",
+                dev.label(),
+                result.error,
+                result.log.join(" | ")
+            );
+        }
+        Ok(result.log)
+    }
+
+    pub fn umount(&mut self, dir: &str) -> Result<()> {
+        self.call::<()>(Cmd::Umount { dir: dir.into() })?;
+        self.mounts.retain(|mounted| mounted != dir);
+        Ok(())
+    }
+
+    /// Drops what the machine has cached of a device, after its image has been
+    /// changed from outside.
+    pub fn forget_cache(&mut self, dev: &Dev) -> Result<()> {
+        self.must_run(&format!("blockdev --flushbufs {}", dev.path()))?;
+        self.call(Cmd::Write {
+            path: "/proc/sys/vm/drop_caches".into(),
+            data: "3".into(),
+        })
+    }
+
+    /// The options with which a place is mounted, as /proc/mounts has them.
+    pub fn shown_options(&mut self, dir: &str) -> Result<String> {
+        let mounts: String = self.call(Cmd::Read {
+            path: "/proc/mounts".into(),
+        })?;
+        let line = mounts
+            .lines()
+            .find(|line| line.split_whitespace().nth(1) == Some(dir));
+        let options = line.and_then(|line| line.split_whitespace().nth(3));
+        Ok(options
+            .with_context(|| format!("{dir} is not mounted"))?
+            .to_owned())
+    }
+
+    /// e2fsck without changing anything; the filesystem must be clean.
+    pub fn fsck_clean(&mut self, dev: &Dev) -> Result<()> {
+        self.must_run(&format!("e2fsck -fn {}", dev.path()))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Defects of ext4's own fast-commit replay, which are there on a stock mount.
+//! They are kept out of the other tests; here they are shown, and ByteLog must
+//! do as stock does.
+
+use super::durability::crash;
+use super::Test;
+use crate::lab::{Ext4, Lab};
+use anyhow::{ensure, Result};
+use bytelog_guest::proto::DeviceKind;
+use bytelog_guest::workload::{Kind, Spec};
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "stock-defect-link-counts-after-mkdir",
+        run: |lab| same_as_stock(lab, Kind::Mkdir),
+    },
+    Test {
+        name: "stock-defect-fsync-of-an-unlinked-file",
+        run: |lab| same_as_stock(lab, Kind::UnlinkOpen),
+    },
+];
+
+/// What a crash leads to: whether it mounts, and what is wrong then.
+fn outcome(lab: &mut Lab, ext4: Ext4, opts: &str, kind: Kind) -> Result<String> {
+    let spec = Spec::new(kind, lab.seed, 2000);
+    let acks = crash(lab, ext4, opts, &spec, 20)?[1];
+    lab.with(ext4)?;
+    let dev = lab.dev(DeviceKind::Sync)?;
+    let result = lab.try_mount(&dev, &format!("dax=always{opts}"))?;
+    if result.errno != 0 {
+        lab.power_off()?;
+        return Ok(format!("the mount fails: {}", result.error));
+    }
+    let verdict = lab.judge(&dev, &spec, acks.fsyncs)?;
+    let what = match verdict.diffs.first() {
+        None => "nothing wrong".to_owned(),
+        Some(diff) if diff.contains("links") => "wrong link counts".to_owned(),
+        Some(diff) => diff.clone(),
+    };
+    // Not by unloading ext4: after such a replay it complains about objects that
+    // are left in one of its caches.
+    lab.power_off()?;
+    Ok(what)
+}
+
+fn same_as_stock(lab: &mut Lab, kind: Kind) -> Result<()> {
+    let stock = outcome(lab, Ext4::Stock, "", kind)?;
+    let ours = outcome(lab, Ext4::ByteLog, ",dax_fc_bytelog=on", kind)?;
+    println!("   stock: {stock}; ByteLog: {ours}");
+    ensure!(ours == stock, "stock: {stock}; ByteLog: {ours}");
+    Ok(())
+}
