@@ -41,6 +41,8 @@ pub struct Spec {
     pub prefix: String,
     /// Now and then the directory is synced instead of a file: a full commit.
     pub sync_dirs: bool,
+    /// Rest between two operations.
+    pub pause_us: u64,
 }
 
 /// Most files that a mixed workload keeps, and the largest size of each.
@@ -63,6 +65,7 @@ impl Spec {
             size: 100,
             prefix: String::new(),
             sync_dirs: false,
+            pause_us: 0,
         }
     }
 

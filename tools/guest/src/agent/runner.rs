@@ -8,6 +8,8 @@ use bytelog_guest::proto::{FcStats, WorkloadResult};
 use bytelog_guest::workload::Spec;
 use std::fs;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 /// Does what must be there before the workload, and commits it in full: ext4
 /// makes no fast commit before the first full one.
@@ -37,6 +39,9 @@ pub fn run(
         sync(&op.run(dir)?)?;
         fsyncs += 1;
         ack(fsyncs, stats::read(dev).ok())?;
+        if spec.pause_us > 0 {
+            sleep(Duration::from_micros(spec.pause_us));
+        }
     }
     Ok(WorkloadResult {
         fsyncs,
