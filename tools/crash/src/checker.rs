@@ -97,7 +97,13 @@ pub fn check(trace: &Trace, budget: Budget, rng: &mut Rng) -> Result<Verdict> {
             }
             if *event == Event::Ack {
                 verdict.counts.commits += 1;
-                damage::check(&memory, &mut oracle, trace, rng, &mut verdict.counts.damaged)?;
+                damage::check(
+                    &memory,
+                    &mut oracle,
+                    trace,
+                    rng,
+                    &mut verdict.counts.damaged,
+                )?;
             }
             Ok(())
         });

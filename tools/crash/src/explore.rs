@@ -119,7 +119,7 @@ impl Plan {
 
 /// A seed for whatever has this name.
 fn mix(seed: u64, name: &[u8]) -> u64 {
-    seed ^ u64::from(Crc::update(seed as u32, name)) << 16
+    seed ^ (u64::from(Crc::update(seed as u32, name)) << 16)
 }
 
 fn sequence(number: usize, length: usize) -> Workload {
@@ -221,19 +221,22 @@ pub fn run(plan: &Plan, progress: &AtomicU64) -> Result<Report> {
         }
         // The shorter one, should two threads have one.
         let length = |found: &Option<Found>| found.as_ref().map(|f| f.workload.actions.len());
-        if mine.found.is_some()
-            && (all.found.is_none() || length(&mine.found) < length(&all.found))
+        if mine.found.is_some() && (all.found.is_none() || length(&mine.found) < length(&all.found))
         {
             all.found = mine.found;
         }
         Ok(())
     };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..plan.threads.max(1)).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().try_for_each(|thread| match thread.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
+        let threads: Vec<_> = (0..plan.threads.max(1))
+            .map(|_| scope.spawn(work))
+            .collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| match thread.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
     })?;
     Ok(report
         .into_inner()
@@ -262,16 +265,20 @@ mod tests {
 
     /// What `make check-crash` does at length.
     #[test]
-    fn short_sequences_keep_every_promise() {
+    fn random_workloads_keep_every_promise() {
         let plan = Plan {
             seed: 7,
-            depth: 1,
-            random: 20,
+            depth: 0,
+            random: 60,
             threads: 2,
             fault: None,
         };
         let report = run(&plan, &AtomicU64::new(0)).unwrap();
-        assert!(report.found.is_none(), "{:?}", report.found.map(|f| f.violation));
+        assert!(
+            report.found.is_none(),
+            "{:?}",
+            report.found.map(|f| f.violation)
+        );
         let (_, counts) = report.total();
         assert!(counts.images > 10_000 && counts.kept > 0 && counts.lost > 0);
     }

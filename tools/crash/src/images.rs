@@ -203,7 +203,7 @@ impl Canvas<'_> {
                     let values = self.state.choices[number].values.len();
                     let newest = self.state.choices[number].newest;
                     let value = match rng.u8(..8) < here {
-                        true if values > 2 => rng.usize(..values),
+                        true if values > 2 || newest == 0 => rng.usize(..values),
                         true => newest,
                         false => 0,
                     };
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn newest_can_be_what_is_durable() {
-        let (_, seen) = images(&[(0, 1), (0, 0)], 1, 8);
+        let (_, seen) = images(&[(0, 1), (0, 0)], 1, 64);
         assert_eq!(seen.len(), 2);
     }
 }

@@ -223,7 +223,10 @@ fn main() -> Result<ExitCode> {
         Command::Trace { file, common } => trace(file, common)?,
         Command::Record { workload, common } => {
             let actions = workload.actions.len();
-            print!("{}", text::write(&record(&workload, None, common.seed, actions)?));
+            print!(
+                "{}",
+                text::write(&record(&workload, None, common.seed, actions)?)
+            );
             true
         }
     };

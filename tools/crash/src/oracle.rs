@@ -261,10 +261,10 @@ impl Oracle {
                     bail!("a commit is issued before the one before has ended");
                 }
                 let payload = issue.payload.clone().context("an unknown payload")?;
-                // One that failed is not owed, and gives way to the next.
-                self.issued.truncate(self.acknowledged);
-                self.data.truncate(self.acknowledged);
                 if !payload.is_empty() {
+                    // One that failed is not owed, and gives way to this one.
+                    self.issued.truncate(self.acknowledged);
+                    self.data.truncate(self.acknowledged);
                     self.issued.push(payload);
                     self.data.push(issue.data.clone());
                 }
@@ -272,7 +272,9 @@ impl Oracle {
             }
             Event::Ack => {
                 let issue = self.flying.take().context("no commit is in flight")?;
-                self.acknowledged = self.issued.len();
+                if issue.payload.is_some_and(|payload| !payload.is_empty()) {
+                    self.acknowledged = self.issued.len();
+                }
                 let late = issue.data.iter().find(|&&n| !memory.data_is_durable(n));
                 if let Some(number) = late {
                     let what = format!("fsync returned and data {number} is not durable");
@@ -329,7 +331,10 @@ impl Oracle {
         let (log, read) = first.map_err(|error| Broken::new(Check::Readable, error))?;
         let (there, owed) = (read.sealed, self.acknowledged);
         if there < owed {
-            let what = format!("{owed} commits acknowledged, {there} there ({:?})", log.found);
+            let what = format!(
+                "{owed} commits acknowledged, {there} there ({:?})",
+                log.found
+            );
             return Err(Broken::new(Check::Acknowledged, what));
         }
         if there > self.issued.len() {

@@ -200,11 +200,7 @@ impl Medium for Recorder {
 
     fn fence(&mut self) {
         let sealed = self.phase == Phase::Sealed;
-        let missing = sealed
-            && matches!(
-                self.fault,
-                Some(Fault::NoFence | Fault::FenceFirst)
-            );
+        let missing = sealed && matches!(self.fault, Some(Fault::NoFence | Fault::FenceFirst));
         if sealed && self.has(Fault::FlushFirst) && self.device == Persistence::NeedsFlush {
             self.events.push(Event::Flush);
         }
@@ -216,11 +212,7 @@ impl Medium for Recorder {
     fn flush_device(&mut self) -> Result<(), Failed> {
         self.fails()?;
         let sealed = self.phase == Phase::Sealed;
-        let missing = sealed
-            && matches!(
-                self.fault,
-                Some(Fault::NoLastFlush | Fault::FlushFirst)
-            );
+        let missing = sealed && matches!(self.fault, Some(Fault::NoLastFlush | Fault::FlushFirst));
         if !missing && !self.barrier_is_missing() {
             self.events.push(Event::Flush);
         }

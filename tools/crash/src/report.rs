@@ -45,7 +45,15 @@ pub fn table(report: &Report, time: Duration) -> String {
     let _ = writeln!(
         out,
         "{:<10} {:>9} {:>9} {:>9} {:>9} {:>7} {:>12} {:>8} {:>9}",
-        "workloads", "all up to", "else", "number", "states", "whole", "images", "largest", "damaged"
+        "workloads",
+        "all up to",
+        "else",
+        "number",
+        "states",
+        "whole",
+        "images",
+        "largest",
+        "damaged"
     );
     for (level, (workloads, counts)) in LEVELS.iter().zip(&report.levels) {
         let bounds = [

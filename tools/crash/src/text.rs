@@ -112,7 +112,10 @@ pub fn parse(text: &str) -> Result<Trace> {
     };
     let mut lines = text.lines().enumerate();
     let first = lines.next().map(|(_, line)| line.trim_end());
-    ensure!(first == Some(MAGIC), "not a trace: the first line is not {MAGIC:?}");
+    ensure!(
+        first == Some(MAGIC),
+        "not a trace: the first line is not {MAGIC:?}"
+    );
     for (number, line) in lines {
         let words: Vec<_> = line.split_ascii_whitespace().collect();
         if !words.is_empty() && !line.starts_with('#') {
@@ -202,7 +205,13 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for line in ["stor 1 00", "store x 00", "store 1 0", "image 0 00", "area 7"] {
+        for line in [
+            "stor 1 00",
+            "store x 00",
+            "store 1 0",
+            "image 0 00",
+            "area 7",
+        ] {
             assert!(parse(&format!("{MAGIC}\n{line}")).is_err(), "{line}");
         }
         assert!(parse("fence").is_err());
@@ -235,10 +244,7 @@ mod tests {
         assert!(acked(&trace).len() >= 3);
         assert_eq!(acked(&blind), acked(&trace));
         // The one that failed stays unknown, so such a trace cannot be checked.
-        let budget = Budget {
-            all: 4,
-            samples: 4,
-        };
+        let budget = Budget { all: 4, samples: 4 };
         let mut rng = fastrand::Rng::with_seed(1);
         assert!(crate::checker::check(&blind, budget, &mut rng).is_err());
     }

@@ -104,10 +104,7 @@ impl Trace {
                         let payload = match commits.len().checked_sub(before) {
                             Some(0) => Vec::new(),
                             Some(1) => commits.last().cloned().unwrap_or_default(),
-                            _ => bail!(
-                                "event {number}: {} commits, after {before}",
-                                commits.len()
-                            ),
+                            _ => bail!("event {number}: {} commits, after {before}", commits.len()),
                         };
                         found.push((at, payload));
                     }
