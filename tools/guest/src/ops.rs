@@ -78,9 +78,9 @@ impl Op {
     /// regular file that the operation touched: for a rename or a link the file
     /// itself, for an unlink another one.
     ///
-    /// Two operations are special because ext4's own replay, stock or not, gets
+    /// Some operations are special because ext4's own replay, stock or not, gets
     /// them wrong after a fast commit: link counts after a mkdir, and an inode
-    /// without a name. A workload that asks for them does so by its kind.
+    /// without a name. A workload has them only if its kind says so.
     ///
     /// Returns the path to sync.
     pub fn run(&self, root: &Path) -> Result<PathBuf> {

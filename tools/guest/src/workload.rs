@@ -28,6 +28,9 @@ pub enum Kind {
     Mkdir,
     /// Files unlinked and synced while they are open.
     UnlinkOpen,
+    /// Two blocks preallocated for an empty file, then written one by one. After
+    /// replay ext4, stock or not, takes the second for unwritten: it reads as zeros.
+    Prealloc,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,6 +172,7 @@ impl Generator {
                 path: format!("{p}dir{i}"),
                 file: Some(format!("{p}dir{i}/file")),
             },
+            Kind::Prealloc => self.prealloc(i),
             Kind::UnlinkOpen => Op::UnlinkOpen {
                 path: format!("{p}old{i}"),
             },
@@ -204,6 +208,29 @@ impl Generator {
             return None;
         }
         Some(files[self.rng.usize(..files.len())].to_owned())
+    }
+
+    fn prealloc(&self, i: u64) -> Op {
+        let path = format!("{}pre{}", self.spec.prefix, (i - 1) / 4);
+        let tag = self.tag(i);
+        match i % 4 {
+            1 => Op::Create {
+                path,
+                sync_dir: false,
+            },
+            2 => Op::Fallocate { path, len: 4200 },
+            3 => Op::Overwrite {
+                path,
+                off: 3000,
+                len: 200,
+                tag,
+            },
+            _ => Op::Append {
+                path,
+                len: 500,
+                tag,
+            },
+        }
     }
 
     fn mixed(&mut self, i: u64) -> Op {
@@ -256,7 +283,8 @@ impl Generator {
                 to: self.fresh("l", i),
             },
             77..84 => Op::Unlink { path, touch },
-            84..97 => Op::Fallocate {
+            // Not for an empty file: see Kind::Prealloc.
+            84..97 if len > 0 => Op::Fallocate {
                 path,
                 len: len + self.rng.usize(1..5000),
             },

@@ -5,8 +5,27 @@ use anyhow::{Context, Result};
 use bytelog_guest::proto::{Device, DeviceKind, Hello};
 use std::fs;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
+/// Drivers probe in the background: waits until every kind of device is there.
 pub fn hello() -> Result<Hello> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let hello = look()?;
+        let kinds = [DeviceKind::Sync, DeviceKind::Virtio, DeviceKind::Disk];
+        let all = kinds
+            .iter()
+            .all(|kind| hello.devices.iter().any(|device| device.kind == *kind));
+        // What is missing then, the host finds out when it asks for it.
+        if all || Instant::now() > deadline {
+            return Ok(hello);
+        }
+        sleep(Duration::from_millis(20));
+    }
+}
+
+fn look() -> Result<Hello> {
     let mut devices = Vec::new();
     for item in fs::read_dir("/sys/block").context("/sys/block")? {
         let item = item?;

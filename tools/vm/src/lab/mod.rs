@@ -19,8 +19,7 @@ use std::time::Duration;
 pub const WORKLOAD: Duration = Duration::from_secs(240);
 
 /// Rest between operations on the synchronous device when another runs beside
-/// it: with no host to flush it would be many times as far at the cut. ext4's own
-/// replay, stock or not, gets files wrong in logs of a thousand fast commits.
+/// it: with no host to flush it would be many times as far at the cut.
 const KEEP_STEP_US: u64 = 4000;
 
 /// Which ext4 is loaded.

@@ -77,6 +77,9 @@ pub fn run(config: &VmConfig, kver: Option<&str>, seed: u64, filter: Option<&str
         failed += 1;
         println!("FAIL power-off: {err:#}");
     }
+    if passed + failed == 0 {
+        println!("no test has such a name");
+    }
     println!("{passed} passed, {failed} failed");
-    Ok(failed == 0)
+    Ok(failed == 0 && passed > 0)
 }
