@@ -111,8 +111,9 @@ impl Log {
             Geometry::of_area(PAGE_SIZE as u32, area.mapping().len()).map_err(|_| too_small)?;
         let staging =
             KVec::from_elem(0u8, MIN_STAGING, GFP_KERNEL).map_err(|_| Refusal::NoMemory)?;
-        let writer =
-            LogWriter::new(Staging(staging), geometry, sb.uuid()).map_err(|_| Refusal::NoMemory)?;
+        let writer = LogWriter::new(Staging(staging), geometry, sb.uuid())
+            .map_err(|_| Refusal::NoMemory)?
+            .only_replayable();
         let log = Self {
             area,
             device,
@@ -166,7 +167,12 @@ impl Log {
     pub(crate) fn commit(&mut self, tid: u32, stats: &Stats) -> Result {
         self.enter(tid, stats);
         let mut medium = PmemMedium::new(&self.area, self.device, self.journal, stats);
-        let done = self.writer.commit(&mut medium).map_err(to_errno)?;
+        let done = self.writer.commit(&mut medium).map_err(|error| {
+            if matches!(error, WriteError::NotReplayable(_)) {
+                stats.not_replayable.add(1);
+            }
+            to_errno(error)
+        })?;
         stats.commits.add(1);
         stats.empty_commits.add((done.ordinal == 0).into());
         stats.data_commits.add(done.describes_data.into());

@@ -107,6 +107,8 @@ counters! {
     aborted_commits,
     /// Times a TLV found the log full.
     log_full,
+    /// Fast commits refused because ext4's replay could not have applied them.
+    not_replayable,
     /// Logs begun: one for each transaction with a fast commit.
     logs,
     /// Records sealed or belonging to a sealed commit.

@@ -5,7 +5,7 @@
 use core::fmt;
 
 use super::geometry::GeometryError;
-use super::tlv::TlvError;
+use super::tlv::{Tag, TlvError};
 
 /// Why a record is not the next one of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,6 +190,8 @@ pub enum WriteError<E> {
     TooLong(usize),
     /// What was staged is not a run of whole TLVs.
     Tlv(TlvError),
+    /// ext4's replay cannot apply a TLV of this tag with this value.
+    NotReplayable(Tag),
     /// The staging buffer is not what it was.
     Staging,
     /// The medium failed.
@@ -205,6 +207,7 @@ impl<E: fmt::Debug> fmt::Display for WriteError<E> {
             Self::Full => f.write_str("log full"),
             Self::TooLong(len) => write!(f, "a TLV of {len} bytes is too long"),
             Self::Tlv(error) => write!(f, "staged {error}"),
+            Self::NotReplayable(tag) => write!(f, "ext4 cannot replay this {tag}"),
             Self::Staging => f.write_str("staging buffer too short"),
             Self::Medium(error) => write!(f, "medium failed: {error:?}"),
         }

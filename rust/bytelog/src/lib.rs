@@ -27,6 +27,7 @@ pub mod medium;
 pub mod opener;
 pub mod reader;
 pub mod record;
+pub mod rules;
 mod scan;
 mod source;
 pub mod tlv;

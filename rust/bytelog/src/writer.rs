@@ -16,6 +16,7 @@ use super::geometry::Geometry;
 pub use super::medium::{Medium, Persistence};
 use super::opener::{Opener, OPENER_LEN};
 use super::record::{record_len, NewRecord, ALIGN, DEFAULT_PAYLOAD, HEADER_LEN, MAX_PAYLOAD};
+use super::rules::Replayable;
 use super::tlv::{Tag, Tlvs, TL_LEN};
 
 /// Shortest staging buffer, bytes: a header and a record of the default size.
@@ -61,6 +62,7 @@ pub struct LogWriter<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> {
     payload_max: usize,
     geometry: Geometry,
     uuid: [u8; 16],
+    rules: Option<Replayable>,
     log: Option<Running>,
     now: Gathering,
     crc: PhantomData<fn() -> C>,
@@ -80,6 +82,7 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
             payload_max: whole.min(MAX_PAYLOAD),
             geometry,
             uuid,
+            rules: None,
             log: None,
             now: Gathering::from(Position {
                 head: geometry.log_start(),
@@ -88,6 +91,14 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
             }),
             crc: PhantomData,
         })
+    }
+
+    /// Refuses fast commits that ext4's replay cannot apply.
+    pub fn only_replayable(self) -> Self {
+        Self {
+            rules: Some(Replayable::default()),
+            ..self
+        }
     }
 
     /// Starts the log of transaction `tid` where the area's log starts: a full
@@ -245,15 +256,19 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
         Ok(())
     }
 
-    /// Walks the staged TLVs: whether they are some, and whether one describes
-    /// file data.
+    /// Walks the staged TLVs: whether they are some, whether one describes file
+    /// data, and whether they keep the rules.
     fn inspect<E>(&mut self) -> Result<(), WriteError<E>> {
         let to = HEADER_LEN.saturating_add(self.now.staged);
         let payload = self.staging.as_ref().get(HEADER_LEN..to);
         let max_tlv = self.max_tlv();
         for tlv in Tlvs::new(payload.ok_or(WriteError::Staging)?, max_tlv) {
-            if tlv.map_err(WriteError::Tlv)?.tag() == Tag::AddRange {
+            let tlv = tlv.map_err(WriteError::Tlv)?;
+            if tlv.tag() == Tag::AddRange {
                 self.now.describes_data = true;
+            }
+            if !self.rules.as_mut().is_none_or(|rules| rules.allows(&tlv)) {
+                return Err(WriteError::NotReplayable(tlv.tag()));
             }
         }
         Ok(())

@@ -19,6 +19,7 @@ mod golden;
 mod hostile;
 mod legacy;
 mod roundtrip;
+mod rules;
 mod sim;
 mod text;
 mod tlv;
