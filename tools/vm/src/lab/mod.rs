@@ -93,7 +93,13 @@ impl Lab {
     /// The machine, started if need be.
     pub fn vm(&mut self) -> Result<&mut Vm> {
         if self.vm.is_none() {
-            let vm = Vm::boot(&self.config)?;
+            // No module under test is loaded and nothing is mounted before the
+            // agent is up: a machine that does not get there says nothing about
+            // them. One more try, and not in silence.
+            let vm = Vm::boot(&self.config).or_else(|err| {
+                println!("   the machine did not start, trying once more: {err:#}");
+                Vm::boot(&self.config)
+            })?;
             if let Some(kver) = &self.kver {
                 let release = &vm.hello.release;
                 ensure!(release == kver, "kernel {release} booted, not {kver}");
