@@ -37,7 +37,7 @@ pub const TESTS: &[Test] = &[
 pub const ENDLESS: u64 = 1_000_000;
 
 /// A log that does not fill up, however far the faster device gets.
-const LARGE_LOG: &str = "-J size=16,fast_commit_size=8192";
+pub const LARGE_LOG: &str = "-J size=16,fast_commit_size=8192";
 
 /// Fresh filesystems on both pmem devices, a workload on each, and a cut.
 pub fn crash(lab: &mut Lab, ext4: Ext4, opts: &str, spec: &Spec, acks: u64) -> Result<[Acks; 2]> {

@@ -6,7 +6,7 @@ use super::Test;
 use crate::image::{changed, Image};
 use crate::lab::{Dev, Ext4, Lab};
 use anyhow::{ensure, Result};
-use bytelog_guest::proto::DeviceKind;
+use bytelog_guest::proto::{Cmd, DeviceKind};
 use bytelog_guest::workload::{Kind, Spec};
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -17,6 +17,9 @@ pub const TESTS: &[Test] = &[Test {
 }];
 
 const BYTES: u64 = 64 << 20;
+
+/// Interval of the periodic write-back; 0 for none.
+const FLUSHER: &str = "/proc/sys/vm/dirty_writeback_centisecs";
 
 /// A filesystem whose journal has every second block of a range.
 fn make(lab: &mut Lab, dev: &Dev) -> Result<()> {
@@ -47,6 +50,16 @@ fn fragmented(lab: &mut Lab) -> Result<()> {
     lab.mount(&dev, "dax=always,commit=600,dax_fc_bytelog=on")?;
     // The first operations may bring a full commit.
     lab.measure(&dev, "warm-up", &Spec::new(Kind::Create, 1, 5))?;
+    // What full commits have left dirty is not written back meanwhile.
+    lab.must_run("sync")?;
+    let flusher = lab.call::<String>(Cmd::Read {
+        path: FLUSHER.into(),
+    })?;
+    lab.call::<()>(Cmd::Write {
+        path: FLUSHER.into(),
+        data: "0".into(),
+    })?;
+    lab.measure(&dev, "after-sync", &Spec::new(Kind::Create, 2, 5))?;
     let before = Image::open(&dev)?.hashes(BYTES)?;
     let stats = lab.stats(&dev)?;
     for i in 0..60 {
@@ -60,6 +73,10 @@ fn fragmented(lab: &mut Lab) -> Result<()> {
         "not fast commits only: {stats:?}, {now:?}"
     );
     let touched = changed(&before, &Image::open(&dev)?.hashes(BYTES)?);
+    lab.call::<()>(Cmd::Write {
+        path: FLUSHER.into(),
+        data: flusher.trim().into(),
+    })?;
     ensure!(!touched.is_empty(), "the log is nowhere in the image");
     let outside: Vec<_> = touched.iter().filter(|b| !journal.contains(b)).collect();
     ensure!(

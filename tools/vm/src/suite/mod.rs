@@ -10,6 +10,7 @@ mod guard;
 mod hostile;
 mod modules;
 mod options;
+mod threads;
 
 use crate::config::VmConfig;
 use crate::lab::Lab;
@@ -30,6 +31,7 @@ fn all() -> impl Iterator<Item = &'static Test> {
         modules::TESTS,
         counts::TESTS,
         durability::TESTS,
+        threads::TESTS,
         guard::TESTS,
         fragmented::TESTS,
         hostile::TESTS,

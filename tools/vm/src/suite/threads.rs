@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Threads that each append to a file of their own and sync it: an fsync that waits for another
+//! thread's fast commit must not take it for its own.
+
+use super::durability::{ENDLESS, LARGE_LOG};
+use super::Test;
+use crate::lab::{Dev, Ext4, Lab};
+use anyhow::{bail, ensure, Result};
+use bytelog_guest::oracle::judge;
+use bytelog_guest::proto::DeviceKind;
+use bytelog_guest::workload::{Kind, Spec};
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "threads-lose-nothing-virtio",
+        run: |lab| loses_nothing(lab, DeviceKind::Virtio),
+    },
+    Test {
+        name: "threads-lose-nothing-synchronous",
+        run: |lab| loses_nothing(lab, DeviceKind::Sync),
+    },
+    Test {
+        name: "stock-defect-threads-lose-fsyncs",
+        run: stock_loses,
+    },
+];
+
+const THREADS: u64 = 8;
+
+/// Fsyncs that each thread has acknowledged at the cut, at least.
+const ACKS: u64 = 60;
+
+fn job(dev: &Dev, seed: u64, thread: u64) -> (Dev, Spec) {
+    let spec = Spec::new(Kind::Append, seed + thread, ENDLESS).prefix(&format!("t{thread}-"));
+    (dev.clone(), spec)
+}
+
+/// Acknowledged fsyncs of all threads, and how many are missing after the cut.
+fn lost(lab: &mut Lab, ext4: Ext4, kind: DeviceKind, option: &str) -> Result<(u64, u64)> {
+    let opts = format!("dax=always,commit=600{option}");
+    lab.with(ext4)?;
+    let dev = lab.dev(kind)?;
+    lab.mkfs(&dev, LARGE_LOG, "128M")?;
+    lab.mount(&dev, &opts)?;
+    let jobs: Vec<_> = (0..THREADS).map(|t| job(&dev, lab.seed, t)).collect();
+    let acks = lab.cut_during(&jobs, ACKS)?;
+
+    lab.with(ext4)?;
+    lab.mount(&dev, &opts)?;
+    let tree = lab.tree(&format!("{}/work", dev.dir()))?;
+    let (mut all, mut lost) = (0, 0);
+    for ((_, spec), acks) in jobs.iter().zip(acks) {
+        let mut own = tree.clone();
+        own.retain(|path, _| path.starts_with(&spec.prefix));
+        let verdict = judge(spec, acks.fsyncs, &own)?;
+        all += acks.fsyncs;
+        lost += verdict.lost;
+        for diff in verdict.diffs.iter().take(3) {
+            println!("   {diff}");
+        }
+    }
+    lab.umount(&dev.dir())?;
+    lab.fsck_clean(&dev)?;
+    Ok((all, lost))
+}
+
+fn loses_nothing(lab: &mut Lab, kind: DeviceKind) -> Result<()> {
+    let (all, lost) = lost(lab, Ext4::ByteLog, kind, ",dax_fc_bytelog=on")?;
+    println!("   {all} fsyncs of {THREADS} threads");
+    ensure!(lost == 0, "{lost} of {all} fsyncs lost");
+    Ok(())
+}
+
+/// Stock ext4 takes it for its own, and loses fsyncs: so the tests above can
+/// tell. Whether a cut meets such an fsync is a matter of luck.
+fn stock_loses(lab: &mut Lab) -> Result<()> {
+    let seed = lab.seed;
+    for try_ in 0..4 {
+        lab.seed = seed + 100 * try_;
+        let (all, lost) = lost(lab, Ext4::Stock, DeviceKind::Virtio, "")?;
+        println!("   stock: {lost} of {all} fsyncs of {THREADS} threads lost");
+        if lost > 0 {
+            lab.seed = seed;
+            return Ok(());
+        }
+    }
+    bail!("stock loses nothing any more: these tests cannot tell")
+}
