@@ -11,6 +11,7 @@
     clippy::unwrap_used
 )]
 
+mod checks;
 mod common;
 mod corrupt;
 mod crash;
