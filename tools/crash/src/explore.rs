@@ -41,6 +41,12 @@ pub const LEVELS: [Level; DEPTH + 1] = [
     level("random", 1 << 10, 96),
 ];
 
+/// No more than this where [`Plan::brief`] is set.
+const BRIEF: Budget = Budget {
+    all: 1 << 9,
+    samples: 256,
+};
+
 const fn level(name: &'static str, all: u64, samples: u32) -> Level {
     Level {
         name,
@@ -61,6 +67,8 @@ pub struct Plan {
     pub threads: usize,
     /// A deliberate defect.
     pub fault: Option<Fault>,
+    /// Fewer images per state: enough for a defect that is there.
+    pub brief: bool,
 }
 
 /// A violation and how to see it again.
@@ -160,17 +168,24 @@ fn random(rng: &mut Rng) -> Workload {
     }
 }
 
-/// Records and checks one workload: of a sequence its last action, for the others
-/// are sequences themselves; of a random one everything.
-pub fn one(workload: &Workload, seed: u64, fault: Option<Fault>) -> Result<(Trace, Verdict)> {
-    let length = workload.actions.len();
-    let (level, checked) = level_of(workload);
-    let seed = mix(seed, workload.to_string().as_bytes());
-    let trace = record(workload, fault, seed, checked.min(length))
-        .with_context(|| format!("recording {workload}"))?;
-    let verdict = check(&trace, LEVELS[level].budget, &mut Rng::with_seed(seed))
-        .with_context(|| format!("checking {workload}"))?;
-    Ok((trace, verdict))
+impl Plan {
+    /// Records and checks one workload: of a sequence its last action, for the
+    /// others are sequences themselves; of a random one everything.
+    pub fn one(&self, workload: &Workload) -> Result<(Trace, Verdict)> {
+        let length = workload.actions.len();
+        let (level, checked) = level_of(workload);
+        let mut budget = LEVELS[level].budget;
+        if self.brief {
+            budget.all = budget.all.min(BRIEF.all);
+            budget.samples = budget.samples.min(BRIEF.samples);
+        }
+        let seed = mix(self.seed, workload.to_string().as_bytes());
+        let trace = record(workload, self.fault, seed, checked.min(length))
+            .with_context(|| format!("recording {workload}"))?;
+        let verdict = check(&trace, budget, &mut Rng::with_seed(seed))
+            .with_context(|| format!("checking {workload}"))?;
+        Ok((trace, verdict))
+    }
 }
 
 /// The level of a workload, and how many of its actions are looked at.
@@ -194,7 +209,7 @@ pub fn run(plan: &Plan, progress: &AtomicU64) -> Result<Report> {
                 break;
             }
             let workload = plan.workload(number);
-            let (trace, verdict) = match one(&workload, plan.seed, plan.fault) {
+            let (trace, verdict) = match plan.one(&workload) {
                 Ok(done) => done,
                 Err(error) => {
                     stop.store(true, Ordering::Relaxed);
@@ -255,6 +270,7 @@ mod tests {
             random: 3,
             threads: 1,
             fault: None,
+            brief: false,
         };
         let names: std::collections::BTreeSet<_> = (0..plan.workloads())
             .map(|number| plan.workload(number).to_string())
@@ -272,6 +288,7 @@ mod tests {
             random: 60,
             threads: 2,
             fault: None,
+            brief: false,
         };
         let report = run(&plan, &AtomicU64::new(0)).unwrap();
         assert!(

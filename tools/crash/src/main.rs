@@ -89,13 +89,14 @@ struct Common {
 }
 
 impl Common {
-    fn plan(self, fault: Option<Fault>) -> Plan {
+    fn plan(self) -> Plan {
         Plan {
             seed: self.seed,
             depth: self.depth,
             random: self.random,
             threads: self.threads,
-            fault,
+            fault: None,
+            brief: false,
         }
     }
 }
@@ -130,7 +131,7 @@ fn run(
     println!("seed {}", common.seed);
     let found = match only {
         Some(workload) => {
-            let (trace, verdict) = explore::one(&workload, common.seed, None)?;
+            let (trace, verdict) = common.plan().one(&workload)?;
             println!("{} images", grouped(verdict.counts.images));
             verdict.violation.map(|violation| Found {
                 workload,
@@ -139,7 +140,7 @@ fn run(
             })
         }
         None => {
-            let (report, time) = explore(&common.plan(None))?;
+            let (report, time) = explore(&common.plan())?;
             print!("{}", table(&report, time));
             let images = report.total().1.images;
             if report.found.is_none() && images < min_images {
@@ -162,7 +163,12 @@ fn run(
 
 /// One line for a defect; whether it was caught.
 fn caught(common: Common, name: &str, fault: Option<Fault>) -> Result<bool> {
-    let (report, time) = explore(&common.plan(fault))?;
+    let plan = Plan {
+        fault,
+        brief: true,
+        ..common.plan()
+    };
+    let (report, time) = explore(&plan)?;
     let images = grouped(report.total().1.images);
     let seconds = time.as_secs_f64();
     match &report.found {
