@@ -40,11 +40,15 @@ vm: all
 test: all
 	@$S/test $(ARGS)
 
+# Every state that a power cut can leave, and deliberate defects; SEED=N repeats a run.
+check-crash: setup
+	@$S/check-crash
+
 clean:
 	@$S/clean
 
 distclean:
 	@$S/clean cache
 
-.PHONY: all help setup update modules tools demo vm test clean distclean
+.PHONY: all help setup update modules tools demo vm test check-crash clean distclean
 .NOTPARALLEL:
