@@ -12,6 +12,7 @@ use bytelog_crash::text;
 use bytelog_crash::workload::Workload;
 use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand};
+use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -101,6 +102,12 @@ impl Common {
     }
 }
 
+/// A line, or several; an error where nobody listens any more.
+fn say(text: impl Display) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").context("standard output")
+}
+
 /// Does `plan`; shows the number of images meanwhile if somebody is looking.
 fn explore(plan: &Plan) -> Result<(Report, Duration)> {
     let (images, done) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -128,11 +135,11 @@ fn run(
     min_images: u64,
     save: Option<PathBuf>,
 ) -> Result<bool> {
-    println!("seed {}", common.seed);
+    say(format_args!("seed {}", common.seed))?;
     let found = match only {
         Some(workload) => {
             let (trace, verdict) = common.plan().one(&workload)?;
-            println!("{} images", grouped(verdict.counts.images));
+            say(format_args!("{} images", grouped(verdict.counts.images)))?;
             verdict.violation.map(|violation| Found {
                 workload,
                 trace,
@@ -141,7 +148,7 @@ fn run(
         }
         None => {
             let (report, time) = explore(&common.plan())?;
-            print!("{}", table(&report, time));
+            say(table(&report, time).trim_end())?;
             let images = report.total().1.images;
             if report.found.is_none() && images < min_images {
                 bail!("only {images} images, {min_images} were asked for");
@@ -150,10 +157,10 @@ fn run(
         }
     };
     let Some(found) = found else {
-        println!("0 violations");
+        say("0 violations")?;
         return Ok(true);
     };
-    print!("{}", violation(&found, common.seed));
+    say(violation(&found, common.seed).trim_end())?;
     if let Some(path) = save {
         std::fs::write(&path, text::write(&found.trace))
             .with_context(|| format!("writing {}", path.display()))?;
@@ -172,13 +179,14 @@ fn caught(common: Common, name: &str, fault: Option<Fault>) -> Result<bool> {
     let images = grouped(report.total().1.images);
     let seconds = time.as_secs_f64();
     match &report.found {
-        Some(found) => println!(
+        Some(found) => say(format_args!(
             "{name:<32} caught by \"{}\": {}\n{:<32} {}, {images} images, {seconds:.1} s",
             found.violation.broken.check, found.violation.broken.what, "", found.workload,
-        ),
-        None => println!("{name:<32} NOT CAUGHT, {images} images, {seconds:.1} s"),
+        ))?,
+        None => say(format_args!(
+            "{name:<32} NOT CAUGHT, {images} images, {seconds:.1} s"
+        ))?,
     }
-    std::io::stdout().flush()?;
     Ok(report.found.is_some())
 }
 
@@ -188,7 +196,10 @@ fn faults(common: Common) -> Result<bool> {
         missed += usize::from(!caught(common, &fault.to_string(), Some(fault))?);
     }
     let all = Fault::ALL.len();
-    println!("{} of {all} defects of the protocol caught", all - missed);
+    say(format_args!(
+        "{} of {all} defects of the protocol caught",
+        all - missed
+    ))?;
     Ok(missed == 0)
 }
 
@@ -199,19 +210,19 @@ fn trace(file: PathBuf, common: Common) -> Result<bool> {
     trace.complete()?;
     let mut rng = fastrand::Rng::with_seed(common.seed);
     let verdict = check(&trace, LEVELS[DEPTH].budget, &mut rng)?;
-    println!(
+    say(format_args!(
         "{} events, {} commits, {} states, {} images",
         trace.events.len(),
         verdict.counts.commits,
         verdict.counts.states,
         grouped(verdict.counts.images)
-    );
+    ))?;
     match verdict.violation {
-        None => println!("0 violations"),
-        Some(ref v) => println!(
+        None => say("0 violations")?,
+        Some(ref v) => say(format_args!(
             "VIOLATION of \"{}\" behind event {}: {}",
             v.broken.check, v.event, v.broken.what
-        ),
+        ))?,
     }
     Ok(verdict.violation.is_none())
 }
