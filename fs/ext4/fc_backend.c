@@ -252,6 +252,17 @@ bool ext4_fc_backend_needs_full(struct super_block *sb)
 	       READ_ONCE(sbi->s_journal->j_flags) & JBD2_FLUSHED;
 }
 
+/*
+ * Fast commits log no directory inodes, so that replay cannot keep their link
+ * counts and sizes.  The reason is the nearest that ext4's statistics have.
+ */
+void ext4_fc_backend_dir_changed(handle_t *handle, struct inode *dir)
+{
+	if (EXT4_SB(dir->i_sb)->s_fc_backend_active)
+		ext4_fc_mark_ineligible(dir->i_sb, EXT4_FC_REASON_RENAME_DIR,
+					handle);
+}
+
 static tid_t fc_backend_tid(struct ext4_sb_info *sbi)
 {
 	return sbi->s_journal->j_running_transaction->t_tid;

@@ -110,6 +110,14 @@ impl Model {
         Ok(())
     }
 
+    fn subdirs_of(&mut self, path: &str) -> Option<&mut u64> {
+        let id = self.node(path)?;
+        match self.nodes.get_mut(id)? {
+            Node::Dir { subdirs } => Some(subdirs),
+            Node::File(_) => None,
+        }
+    }
+
     /// Applies an operation; returns the file whose contents it changed.
     pub fn apply(&mut self, op: &Op) -> Result<Option<NodeId>> {
         match op {
@@ -160,10 +168,17 @@ impl Model {
                 if let Some(file) = file {
                     self.add(file, Node::empty_file())?;
                 }
-                if let Some(up) = self.node(parent(path)) {
-                    if let Some(Node::Dir { subdirs }) = self.nodes.get_mut(up) {
-                        *subdirs += 1;
-                    }
+                if let Some(subdirs) = self.subdirs_of(parent(path)) {
+                    *subdirs += 1;
+                }
+            }
+            Op::Rmdir { path, .. } => {
+                if self.subdirs_of(path) != Some(&mut 0) {
+                    bail!("{path} is no empty directory");
+                }
+                self.names.remove(path);
+                if let Some(subdirs) = self.subdirs_of(parent(path)) {
+                    *subdirs -= 1;
                 }
             }
         }

@@ -53,6 +53,11 @@ pub enum Op {
         path: String,
         file: Option<String>,
     },
+    /// An empty directory goes; `touch` as above.
+    Rmdir {
+        path: String,
+        touch: String,
+    },
     /// An unlink of a file that is still open, and is synced.
     UnlinkOpen {
         path: String,
@@ -145,6 +150,11 @@ impl Op {
                     }
                     None => parent(path),
                 }
+            }
+            Op::Rmdir { path, touch } => {
+                fs::remove_dir(at(path))?;
+                writable(touch)?.set_modified(SystemTime::now())?;
+                touch
             }
             Op::UnlinkOpen { path } => {
                 let file = File::open(at(path))?;

@@ -26,6 +26,8 @@ pub enum Kind {
     Unlink,
     /// Directories with a file in each, made durable by fast commits.
     Mkdir,
+    /// Directories that exist before, removed.
+    Rmdir,
     /// Files unlinked and synced while they are open.
     UnlinkOpen,
     /// Two blocks preallocated for an empty file, then written one by one. After
@@ -98,6 +100,10 @@ impl Spec {
             Kind::Rename | Kind::Unlink | Kind::UnlinkOpen => {
                 ops.extend((1..=self.ops).map(|i| create(format!("{}old{i}", self.prefix))));
             }
+            Kind::Rmdir => ops.extend((1..=self.ops).map(|i| Op::Mkdir {
+                path: format!("{}old{i}", self.prefix),
+                file: None,
+            })),
             Kind::Append => ops.push(create(format!("{}log", self.prefix))),
             _ => {}
         }
@@ -171,6 +177,10 @@ impl Generator {
             Kind::Mkdir => Op::Mkdir {
                 path: format!("{p}dir{i}"),
                 file: Some(format!("{p}dir{i}/file")),
+            },
+            Kind::Rmdir => Op::Rmdir {
+                path: format!("{p}old{i}"),
+                touch: self.spec.anchor(),
             },
             Kind::Prealloc => self.prealloc(i),
             Kind::UnlinkOpen => Op::UnlinkOpen {
@@ -323,7 +333,13 @@ mod tests {
 
     #[test]
     fn a_real_directory_ends_as_the_model_says() {
-        for kind in [Kind::Mixed, Kind::Files, Kind::Rename, Kind::Unlink] {
+        for kind in [
+            Kind::Mixed,
+            Kind::Files,
+            Kind::Rename,
+            Kind::Unlink,
+            Kind::Rmdir,
+        ] {
             let spec = Spec::new(kind, 5, 400);
             let dir = std::env::temp_dir().join(format!("bytelog-{}-{kind:?}", std::process::id()));
             std::fs::create_dir_all(&dir).unwrap();

@@ -16,6 +16,14 @@ pub const TESTS: &[Test] = &[
         run: |lab| not_ours(lab, Kind::Mkdir),
     },
     Test {
+        name: "stock-defect-removed-directories",
+        run: |lab| not_ours(lab, Kind::Rmdir),
+    },
+    Test {
+        name: "stock-defect-directory-that-grows",
+        run: |lab| not_ours(lab, Kind::Files),
+    },
+    Test {
         name: "stock-defect-fsync-of-an-unlinked-file",
         run: |lab| not_ours(lab, Kind::UnlinkOpen),
     },
@@ -27,10 +35,22 @@ pub const TESTS: &[Test] = &[
 
 const FINE: &str = "nothing wrong";
 
+/// 230 bytes in front of a name.
+const LONG: &str = match core::str::from_utf8(&[b'n'; 230]) {
+    Ok(name) => name,
+    Err(_) => "",
+};
+
 /// What a crash leads to: whether it mounts, and what is wrong then.
 fn outcome(lab: &mut Lab, ext4: Ext4, opts: &str, kind: Kind) -> Result<String> {
-    let spec = Spec::new(kind, lab.seed, 2000);
-    let acks = crash(lab, ext4, opts, &spec, 20)?[1];
+    let ops = if kind == Kind::Rmdir { 400 } else { 2000 };
+    // Names so long that a directory of some 15 files grows.
+    let (name, acks) = match kind {
+        Kind::Files => (LONG, 60),
+        _ => ("", 20),
+    };
+    let spec = Spec::new(kind, lab.seed, ops).prefix(name);
+    let acks = crash(lab, ext4, opts, &spec, acks)?[1];
     lab.with(ext4)?;
     let dev = lab.dev(DeviceKind::Sync)?;
     let result = lab.try_mount(&dev, &format!("dax=always{opts}"))?;
@@ -43,6 +63,13 @@ fn outcome(lab: &mut Lab, ext4: Ext4, opts: &str, kind: Kind) -> Result<String> 
         None => FINE.to_owned(),
         Some(diff) if diff.contains("links") => "wrong link counts".to_owned(),
         Some(diff) => diff.clone(),
+    };
+    lab.umount(&dev.dir())?;
+    let fsck = lab.run(&format!("e2fsck -fn {}", dev.path()))?;
+    let what = match fsck.status {
+        0 => what,
+        _ if what == FINE => "e2fsck -fn is not content".to_owned(),
+        _ => what,
     };
     // Not by unloading ext4: after such a replay it complains about objects that
     // are left in one of its caches.
