@@ -39,13 +39,13 @@ module! {
 struct BytelogModule {
     #[pin]
     registration: kapi::fc_backend::Registration<mount::Mount>,
-    _stats: stats::Root,
+    _stats: kapi::debugfs::Root,
 }
 
 impl kernel::InPlaceModule for BytelogModule {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            _stats: stats::Root::new(),
+            _stats: kapi::debugfs::Root::new(c"ext4_bytelog")?,
             registration <- kapi::fc_backend::Registration::new(module),
         })
     }

@@ -3,40 +3,14 @@
 //! What has happened on a mount since it was mounted: a file for each counter in
 //! `debugfs/ext4_bytelog/<device>/`.
 
+use crate::kapi::debugfs::Root;
 use core::{convert::Infallible, fmt};
 use kernel::{
     c_str,
-    debugfs::{Dir, Scope},
+    debugfs::Scope,
     prelude::*,
-    sync::{
-        atomic::{Atomic, Relaxed},
-        global_lock,
-    },
+    sync::atomic::{Atomic, Relaxed},
 };
-
-global_lock! {
-    // SAFETY: Initialised by `Root::new()` before anything else locks it.
-    unsafe(uninit) static ROOT: Mutex<Option<Dir>> = None;
-}
-
-/// The module's directory in debugfs, for as long as the module is loaded.
-pub(crate) struct Root;
-
-impl Root {
-    /// Creates the directory. To be called once, at module load.
-    pub(crate) fn new() -> Self {
-        // SAFETY: Called once, before anybody locks it.
-        unsafe { ROOT.init() };
-        *ROOT.lock() = Some(Dir::new(c"ext4_bytelog"));
-        Self
-    }
-}
-
-impl Drop for Root {
-    fn drop(&mut self) {
-        *ROOT.lock() = None;
-    }
-}
 
 /// A counter that one thread at a time adds to and anybody reads.
 pub(crate) struct Counter(Atomic<u64>);
@@ -81,7 +55,7 @@ macro_rules! counters {
 
             /// Counters at zero, and their files in the directory of `device`.
             pub(crate) fn with_files(device: &CStr) -> Result<Pin<KBox<Scope<Self>>>> {
-                let root = ROOT.lock().as_ref().ok_or(ENODEV)?.clone();
+                let root = Root::dir().ok_or(ENODEV)?;
                 KBox::pin_init(
                     root.scope::<Self, Infallible, _>(Self::new(), device, |stats, dir| {
                         $(dir.read_only_file(

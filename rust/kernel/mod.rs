@@ -9,6 +9,7 @@ pub(crate) mod block;
 pub(crate) mod buffer_head;
 pub(crate) mod checksum;
 pub(crate) mod dax;
+pub(crate) mod debugfs;
 pub(crate) mod errno;
 pub(crate) mod fc_backend;
 pub(crate) mod jbd2;
