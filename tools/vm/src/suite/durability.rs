@@ -113,13 +113,21 @@ fn after_freeze(lab: &mut Lab) -> Result<()> {
     lab.mkfs(&dev, "", "64M")?;
     lab.mount(&dev, "dax=always,commit=600,dax_fc_bytelog=on")?;
     let dir = dev.dir();
+    // Something to commit in full: without that no commit is fast anyway.
+    lab.must_run(&format!("touch {dir}/before"))?;
     lab.must_run("sync")?;
     lab.must_run(&format!("busybox fsfreeze --freeze {dir}"))?;
     lab.must_run(&format!("busybox fsfreeze --unfreeze {dir}"))?;
+    let before = lab.stats(&dev)?;
     for name in ["first", "second"] {
         lab.must_run(&format!("touch {dir}/{name}"))?;
         lab.must_run(&format!("sync {dir}/{name}"))?;
     }
+    let after = lab.stats(&dev)?;
+    ensure!(
+        after.full - before.full == 1 && after.fast - before.fast == 1,
+        "not one full and one fast commit: {before:?}, {after:?}"
+    );
     lab.cut()?;
     lab.with(Ext4::ByteLog)?;
     lab.mount(&dev, "dax=always,dax_fc_bytelog=on")?;
