@@ -155,12 +155,9 @@ impl Log {
     pub(crate) fn reserve(&mut self, tid: u32, len: usize, stats: &Stats) -> Result<&mut [u8]> {
         self.enter(tid, stats);
         let mut medium = PmemMedium::new(&self.area, self.device, self.journal, stats);
-        self.writer.reserve(&mut medium, len).map_err(|error| {
-            if matches!(error, WriteError::Full) {
-                stats.log_full.add(1);
-            }
-            to_errno(error)
-        })
+        self.writer
+            .reserve(&mut medium, len)
+            .map_err(|error| given_up(error, stats))
     }
 
     /// Makes what was reserved durable, and the file data that it describes.
@@ -168,10 +165,9 @@ impl Log {
         self.enter(tid, stats);
         let mut medium = PmemMedium::new(&self.area, self.device, self.journal, stats);
         let done = self.writer.commit(&mut medium).map_err(|error| {
-            if matches!(error, WriteError::NotReplayable(_)) {
-                stats.not_replayable.add(1);
-            }
-            to_errno(error)
+            // The writer has dropped it; `discard()` will find nothing.
+            stats.aborted_commits.add(1);
+            given_up(error, stats)
         })?;
         stats.commits.add(1);
         stats.empty_commits.add((done.ordinal == 0).into());
@@ -192,10 +188,18 @@ impl Log {
     }
 }
 
-/// What ext4 is told: `ENOSPC` and `ECANCELED` make it commit in full.
-fn to_errno(error: WriteError<Error>) -> Error {
+/// Counts why a commit is given up, and says what ext4 is told: `ENOSPC` and
+/// `ECANCELED` make it commit in full.
+fn given_up(error: WriteError<Error>, stats: &Stats) -> Error {
     match error {
-        WriteError::Full => ENOSPC,
+        WriteError::Full => {
+            stats.log_full.add(1);
+            ENOSPC
+        }
+        WriteError::NotReplayable(_) => {
+            stats.not_replayable.add(1);
+            errno::canceled()
+        }
         WriteError::Medium(error) => error,
         _ => errno::canceled(),
     }
