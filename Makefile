@@ -44,11 +44,15 @@ test: all
 check-crash: setup
 	@$S/check-crash
 
+# What an fsync costs, against stock ext4: tables and build/bench.
+bench: all
+	@$S/vm bench --out build/bench $(ARGS)
+
 clean:
 	@$S/clean
 
 distclean:
 	@$S/clean cache
 
-.PHONY: all help setup update modules tools demo vm test check-crash clean distclean
+.PHONY: all help setup update modules tools demo vm test check-crash bench clean distclean
 .NOTPARALLEL:

@@ -6,6 +6,7 @@
 //! a workload that has returned 0, before it starts the next operation. What counts
 //! is what has arrived when the power goes.
 
+use crate::load::Load;
 use crate::workload::Spec;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -54,6 +55,13 @@ pub enum Cmd {
         dev: String,
         /// Journal blocks of the filesystem: (first, length) in sectors.
         journal: Vec<(u64, u64)>,
+    },
+    /// Run a load and take the time of each fsync: [`Costs`].
+    Cost {
+        load: Load,
+        dir: String,
+        dev: String,
+        fsyncs: u64,
     },
     /// The tree under a directory: `Vec<Entry>`.
     Tree { dir: String },
@@ -143,6 +151,15 @@ pub struct FcStats {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct WorkloadResult {
     pub fsyncs: u64,
+    pub before: FcStats,
+    pub after: FcStats,
+}
+
+/// What each fsync of a load took.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Costs {
+    /// One number for each fsync, in order, in nanoseconds of the guest.
+    pub nanos: Vec<u64>,
     pub before: FcStats,
     pub after: FcStats,
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Runs the test machine: the demo, the tests, or a shell in it.
 
+mod bench;
 mod channel;
 mod config;
 mod console;
@@ -39,6 +40,17 @@ enum Action {
         /// Print the names of the tests and stop
         #[arg(long)]
         list: bool,
+    },
+    /// What an fsync costs, in instructions and against stock ext4
+    Bench {
+        #[command(flatten)]
+        common: Common,
+        /// Fsyncs per load and mode
+        #[arg(long, default_value_t = 1000)]
+        fsyncs: u64,
+        /// Directory for bench.json; made if need be
+        #[arg(long)]
+        out: PathBuf,
     },
     /// An interactive machine with the modules loaded and a filesystem mounted
     Shell {
@@ -133,6 +145,18 @@ fn run(cli: Cli) -> Result<bool> {
             let outcome = suite::run(&config, kver, common.seed, filter.as_deref());
             common.leave();
             outcome
+        }
+        Action::Bench {
+            common,
+            fsyncs,
+            out,
+        } => {
+            std::fs::create_dir_all(&out)?;
+            let out = out.canonicalize()?;
+            let config = common.enter(None)?;
+            let outcome = bench::run(&config, common.kver.as_deref(), common.seed, fsyncs, &out);
+            common.leave();
+            outcome.map(|()| true)
         }
         Action::Shell { common, option } => shell(&common, option),
     }

@@ -2,6 +2,7 @@
 //! What the agent does, one module per kind of request.
 
 pub mod boot;
+mod cost;
 mod devices;
 mod exec;
 mod kmsg;

@@ -2,7 +2,7 @@
 //! Requests from the host: each is served by a thread of its own, so that a
 //! workload runs on while others come in.
 
-use super::{devices, exec, kmsg, modules, mounts, runner, stats, trace};
+use super::{cost, devices, exec, kmsg, modules, mounts, runner, stats, trace};
 use anyhow::{anyhow, Context, Result};
 use bytelog_guest::proto::{Cmd, FcStats, Message, Request, PORT};
 use bytelog_guest::tree;
@@ -97,6 +97,12 @@ fn answer(request: Request, link: &Link) -> Result<Value> {
             dev,
             journal,
         } => value(trace::measure(&spec, Path::new(&dir), &dev, &journal)),
+        Cmd::Cost {
+            load,
+            dir,
+            dev,
+            fsyncs,
+        } => value(cost::measure(load, Path::new(&dir), &dev, fsyncs)),
         Cmd::Tree { dir } => value(tree::walk(Path::new(&dir))),
         Cmd::Stats { dev } => value(stats::read(&dev)),
         Cmd::Kmsg { since } => value(kmsg::since(since)),

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Loads whose fsyncs are measured. They are made to be cheap around the fsync
+//! and the same every time; what is right afterwards is for the workloads.
+
+use crate::ops::fill;
+use anyhow::{Context, Result};
+use rustix::fs::{fallocate, fdatasync, fsync, FallocateFlags};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// Bytes of an append that needs a new block.
+pub const BLOCK: usize = 4096;
+
+/// Files of a batch that one fsync makes durable.
+pub const BATCH: u64 = 100;
+
+/// What is done before each fsync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Load {
+    /// An empty file is created, and synced.
+    Create,
+    /// A block is appended to one file.
+    Append,
+    /// The same with fdatasync.
+    AppendFdatasync,
+    /// A file is created and the one before it unlinked; the new one is synced.
+    CreateUnlink,
+    /// A file is renamed, and synced.
+    Rename,
+    /// A file gets one more name, and is synced.
+    Link,
+    /// A file is cut shorter by a block.
+    Truncate,
+    /// A block is allocated behind a file's end.
+    Fallocate,
+    /// As many empty files as a batch has; the last one is synced.
+    Batch,
+    /// A block that is there is written again: no metadata but the time.
+    Overwrite,
+    /// Nothing: the floor of the system call.
+    Nothing,
+}
+
+impl Load {
+    /// All loads, in the order of reports.
+    pub const ALL: [Self; 11] = [
+        Self::Create,
+        Self::Append,
+        Self::AppendFdatasync,
+        Self::CreateUnlink,
+        Self::Rename,
+        Self::Link,
+        Self::Truncate,
+        Self::Fallocate,
+        Self::Batch,
+        Self::Overwrite,
+        Self::Nothing,
+    ];
+
+    /// The name in tables and in bench.json.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Append => "append",
+            Self::AppendFdatasync => "append_fdatasync",
+            Self::CreateUnlink => "create_unlink",
+            Self::Rename => "rename",
+            Self::Link => "link",
+            Self::Truncate => "truncate",
+            Self::Fallocate => "fallocate",
+            Self::Batch => "batch_100",
+            Self::Overwrite => "overwrite",
+            Self::Nothing => "nothing",
+        }
+    }
+}
+
+/// A load under way in a directory.
+pub struct Runner {
+    load: Load,
+    dir: PathBuf,
+    /// The file that loads without new files work on.
+    file: File,
+    block: Vec<u8>,
+}
+
+impl Runner {
+    /// Makes the directory and what `rounds` rounds of the load need in it.
+    pub fn new(load: Load, dir: &Path, rounds: u64) -> Result<Self> {
+        fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        let file = File::create(dir.join("file"))?;
+        let block = fill(1, BLOCK);
+        match load {
+            Load::Truncate => {
+                for i in 0..rounds {
+                    file.write_all_at(&block, i * BLOCK as u64)?;
+                }
+            }
+            Load::Overwrite => file.write_all_at(&block, 0)?,
+            Load::Rename => {
+                File::create(dir.join("name0"))?;
+            }
+            _ => {}
+        }
+        Ok(Self {
+            load,
+            dir: dir.to_owned(),
+            file,
+            block,
+        })
+    }
+
+    /// Does what comes before fsync number `i`, counted from 0; returns the file
+    /// to sync.
+    pub fn step(&self, i: u64) -> Result<File> {
+        let at = |stem: &str, i: u64| self.dir.join(format!("{stem}{i}"));
+        let same = || self.file.try_clone();
+        let end = i * BLOCK as u64;
+        Ok(match self.load {
+            Load::Create => File::create_new(at("new", i))?,
+            Load::CreateUnlink => {
+                let file = File::create_new(at("new", i))?;
+                if let Some(before) = i.checked_sub(1) {
+                    fs::remove_file(at("new", before))?;
+                }
+                file
+            }
+            Load::Append | Load::AppendFdatasync => {
+                self.file.write_all_at(&self.block, end)?;
+                same()?
+            }
+            Load::Rename => {
+                fs::rename(at("name", i), at("name", i + 1))?;
+                File::open(at("name", i + 1))?
+            }
+            Load::Link => {
+                fs::hard_link(self.dir.join("file"), at("link", i))?;
+                same()?
+            }
+            Load::Truncate => {
+                let len = self.file.metadata()?.len();
+                self.file.set_len(len.saturating_sub(BLOCK as u64))?;
+                same()?
+            }
+            Load::Fallocate => {
+                fallocate(&self.file, FallocateFlags::empty(), end, BLOCK as u64)?;
+                same()?
+            }
+            Load::Batch => {
+                let first = i * BATCH;
+                for k in first..first + BATCH - 1 {
+                    File::create_new(at("new", k))?;
+                }
+                File::create_new(at("new", first + BATCH - 1))?
+            }
+            Load::Overwrite => {
+                self.file.write_all_at(&self.block, 0)?;
+                same()?
+            }
+            Load::Nothing => same()?,
+        })
+    }
+
+    /// Makes it durable.
+    pub fn sync(&self, file: &File) -> rustix::io::Result<()> {
+        match self.load {
+            Load::AppendFdatasync => fdatasync(file),
+            _ => fsync(file),
+        }
+    }
+}
