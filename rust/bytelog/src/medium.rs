@@ -11,6 +11,19 @@ pub enum Persistence {
     NeedsFlush,
 }
 
+/// Where the file data is that a log describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileData {
+    /// On the log's own device.
+    Here,
+    /// On another device (an external journal). Commits without data need no flush
+    /// there, unless an fsync waits for this one that owes the data of its file.
+    Apart {
+        /// Whether there is such an fsync.
+        owed: bool,
+    },
+}
+
 /// The mapped fast-commit area, and the device under it. Offsets count from the
 /// start of the area.
 pub trait Medium {
@@ -30,6 +43,17 @@ pub trait Medium {
 
     /// Has host or controller make durable everything that passed a fence.
     fn flush_device(&mut self) -> Result<(), Self::Error>;
+
+    /// Where file data is.
+    fn file_data(&self) -> FileData {
+        FileData::Here
+    }
+
+    /// Makes durable all file data that is complete, on a device of its own. Called
+    /// only where [`file_data`](Self::file_data) says so.
+    fn flush_data(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
 
     /// What this medium needs.
     fn persistence(&self) -> Persistence;

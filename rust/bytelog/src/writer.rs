@@ -13,7 +13,7 @@ use super::crc::{chain_seed, Crc32c, SEED};
 use super::error::WriteError;
 use super::gather::{Gathering, Position, Running};
 use super::geometry::Geometry;
-pub use super::medium::{Medium, Persistence};
+pub use super::medium::{FileData, Medium, Persistence};
 use super::opener::{Opener, OPENER_LEN};
 use super::record::{record_len, NewRecord, ALIGN, DEFAULT_PAYLOAD, HEADER_LEN, MAX_PAYLOAD};
 use super::rules::Replayable;
@@ -337,14 +337,15 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
             return Err(WriteError::Aborted);
         }
         if !self.is_gathering() {
-            barrier(medium)?;
+            match medium.file_data() {
+                FileData::Here => barrier(medium)?,
+                FileData::Apart { .. } => data_barrier(medium, false)?,
+            }
             return Ok(Commit::default());
         }
         let log = self.log.ok_or(WriteError::NotStarted)?;
         self.inspect()?;
-        if self.now.describes_data {
-            barrier(medium)?;
-        }
+        data_barrier(medium, self.now.describes_data)?;
         // From here on the medium may hold the seal or a part of it. A commit
         // that fails now must not be tried again at the same place: if it was the
         // first, an opener of this try and records of the next could both be
@@ -407,7 +408,19 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
     }
 }
 
-/// Makes durable everything stored to the device before.
+/// Makes durable the file data that the commit describes or owes, before its seal
+/// can be.
+fn data_barrier<M: Medium>(medium: &mut M, described: bool) -> Result<(), WriteError<M::Error>> {
+    match medium.file_data() {
+        FileData::Here if described => barrier(medium),
+        FileData::Apart { owed } if described || owed => {
+            medium.flush_data().map_err(WriteError::Medium)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes durable everything stored to the log's device before.
 fn barrier<M: Medium>(medium: &mut M) -> Result<(), WriteError<M::Error>> {
     match medium.persistence() {
         Persistence::Synchronous => {

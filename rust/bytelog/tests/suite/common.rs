@@ -7,7 +7,7 @@ use bytelog::error::ReadError;
 use bytelog::geometry::Geometry;
 use bytelog::reader::{read_log, Expected, Log, ReadArea, Sink, SCRATCH_LEN};
 use bytelog::record::Record;
-use bytelog::writer::{LogWriter, Medium, Persistence, MIN_STAGING};
+use bytelog::writer::{FileData, LogWriter, Medium, Persistence, MIN_STAGING};
 
 pub const UUID: [u8; 16] = *b"\x01\x23\x45\x67\x89\xab\xcd\xef\xfe\xdc\xba\x98\x76\x54\x32\x10";
 pub const BLOCK: u32 = 4096;
@@ -44,6 +44,7 @@ pub enum Op {
     WriteBack(u64, u64),
     Fence,
     Flush,
+    FlushData,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -54,6 +55,7 @@ pub struct Ram {
     pub bytes: Vec<u8>,
     pub ops: Vec<Op>,
     pub persistence: Persistence,
+    pub file_data: FileData,
     /// Fallible operations that still succeed.
     pub lives: usize,
 }
@@ -68,6 +70,7 @@ impl Ram {
             bytes,
             ops: Vec::new(),
             persistence: Persistence::Synchronous,
+            file_data: FileData::Here,
             lives: usize::MAX,
         }
     }
@@ -99,6 +102,15 @@ impl Medium for Ram {
 
     fn flush_device(&mut self) -> Result<(), Broken> {
         self.ops.push(Op::Flush);
+        self.live()
+    }
+
+    fn file_data(&self) -> FileData {
+        self.file_data
+    }
+
+    fn flush_data(&mut self) -> Result<(), Broken> {
+        self.ops.push(Op::FlushData);
         self.live()
     }
 

@@ -7,7 +7,7 @@ use bytelog::error::WriteError;
 use bytelog::geometry::Geometry;
 use bytelog::reader::Found;
 use bytelog::tlv::TlvFault;
-use bytelog::writer::{Commit, LogWriter, Persistence, StagingTooShort, MIN_STAGING};
+use bytelog::writer::{Commit, FileData, LogWriter, Persistence, StagingTooShort, MIN_STAGING};
 
 #[test]
 fn a_synchronous_commit_is_copy_write_back_fence() {
@@ -74,6 +74,51 @@ fn an_asynchronous_commit_flushes_once_or_with_data_twice() {
     commit(&mut log, &mut ram, &[add_range(1)]);
     assert_eq!(ram.ops[0], Op::Flush);
     assert_eq!(ram.ops[3..], [Op::Fence, Op::Flush]);
+}
+
+#[test]
+fn file_data_elsewhere_is_flushed_once_where_it_is_described_or_owed() {
+    let mut ram = Ram::new(8);
+    let mut log = writer(8, 1, 2);
+    commit(&mut log, &mut ram, &[creat(8, 1)]);
+    let flushes = |owed, tlvs: &[Vec<u8>], log: &mut _, ram: &mut Ram| {
+        ram.file_data = FileData::Apart { owed };
+        ram.ops.clear();
+        commit(log, ram, tlvs);
+        let all = ram.ops.iter().filter(|&op| *op == Op::FlushData).count();
+        // Before the seal, or not at all.
+        assert_eq!(usize::from(ram.ops[0] == Op::FlushData), all);
+        // A log on a synchronous device needs nothing besides.
+        assert_eq!(ram.ops.iter().filter(|&op| *op == Op::Flush).count(), 0);
+        all
+    };
+    assert_eq!(flushes(false, &[creat(8, 1)], &mut log, &mut ram), 0);
+    assert_eq!(flushes(true, &[creat(8, 1)], &mut log, &mut ram), 1);
+    assert_eq!(flushes(false, &[add_range(1)], &mut log, &mut ram), 1);
+    assert_eq!(flushes(true, &[add_range(1)], &mut log, &mut ram), 1);
+
+    // Without TLVs nothing is written; what is owed is owed all the same.
+    for owed in [false, true] {
+        ram.file_data = FileData::Apart { owed };
+        ram.ops.clear();
+        assert_eq!(log.commit(&mut ram), Ok(Commit::default()));
+        assert_eq!(ram.ops.len(), usize::from(owed));
+    }
+}
+
+#[test]
+fn a_commit_whose_data_cannot_be_flushed_writes_no_seal() {
+    let mut ram = Ram::new(8);
+    let mut log = writer(8, 1, 2);
+    commit(&mut log, &mut ram, &[creat(8, 1)]);
+    ram.file_data = FileData::Apart { owed: false };
+    ram.ops.clear();
+    ram.lives = 0;
+    let tlv = add_range(1);
+    let room = log.reserve(&mut ram, tlv.len()).unwrap();
+    room.copy_from_slice(&tlv);
+    assert!(log.commit(&mut ram).is_err());
+    assert_eq!(ram.ops, [Op::FlushData]);
 }
 
 #[test]
