@@ -288,8 +288,30 @@ int ext4_fc_backend_commit(struct super_block *sb)
 {
 	struct ext4_sb_info *sbi = EXT4_SB(sb);
 
+	bool owed = READ_ONCE(sbi->s_fc_data_owed) &&
+		    xchg(&sbi->s_fc_data_owed, 0);
+
 	return sbi->s_fc_backend->commit(sbi->s_fc_backend_priv,
-					 fc_backend_tid(sbi));
+					 fc_backend_tid(sbi), owed);
+}
+
+/*
+ * An fsync owes the data of its file, which a journal on another device does not
+ * make durable by the way.  No fast commit tells of a write into blocks that were
+ * there before.  An empty file has no data.
+ *
+ * The barrier is for the commits' numbers: one that this fsync finds not begun
+ * yet, and so waits for, sees the mark.  If that commit fails, jbd2 flushes: see
+ * jbd2_trans_will_send_data_barrier().
+ */
+void ext4_fc_backend_owe_data(struct inode *inode)
+{
+	struct ext4_sb_info *sbi = EXT4_SB(inode->i_sb);
+	journal_t *journal = sbi->s_journal;
+
+	if (sbi->s_fc_backend_active && journal->j_fs_dev != journal->j_dev &&
+	    i_size_read(inode))
+		smp_store_mb(sbi->s_fc_data_owed, 1);
 }
 
 /*

@@ -49,9 +49,11 @@
  *	the log is full or the backend cannot go on; ext4 commits in full.
  *	Called under the fast-commit lock.
  * @close: the fast commit of @tid has no further TLV.  Under the same lock.
- * @commit: makes everything reserved since the last commit durable, and the
- *	file data that it describes.  Outside the lock.  Only when it returns 0
- *	does fsync return.
+ * @commit: makes everything reserved since the last commit durable, and before
+ *	it the file data that it describes.  @owed: an fsync that waits for this
+ *	commit owes data of its file on a device other than the journal's, which
+ *	must be durable too.  Outside the lock.  Only when it returns 0 does fsync
+ *	return.
  */
 struct ext4_fc_backend_ops {
 	struct module *owner;
@@ -63,7 +65,7 @@ struct ext4_fc_backend_ops {
 	void (*detach)(void *priv);
 	u8 *(*reserve)(void *priv, tid_t tid, unsigned int len);
 	int (*close)(void *priv, tid_t tid);
-	int (*commit)(void *priv, tid_t tid);
+	int (*commit)(void *priv, tid_t tid, bool owed);
 };
 
 int ext4_fc_backend_register(struct ext4_fc_backend_ops *ops);

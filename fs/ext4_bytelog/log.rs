@@ -10,11 +10,16 @@ use crate::{
         error::WriteError,
         geometry::Geometry,
         opener::OPENER_LEN,
-        writer::{LogWriter, Medium, Persistence, MIN_STAGING},
+        writer::{FileData, LogWriter, Medium, Persistence, MIN_STAGING},
     },
     kapi::{
-        block::BlockDevice, checksum::KernelCrc32c, dax::Mapping, errno, jbd2::Journal, pmem,
-        random, super_block::SuperBlock,
+        block::BlockDevice,
+        checksum::KernelCrc32c,
+        dax::{DaxDevice, Mapping},
+        errno,
+        jbd2::Journal,
+        pmem, random,
+        super_block::SuperBlock,
     },
     refusal::Refusal,
     stats::Stats,
@@ -36,20 +41,52 @@ impl AsMut<[u8]> for Staging {
     }
 }
 
-/// The mapped area and the device under it, as the writer sees them.
+/// Where file data is, and what makes it durable there.
+#[derive(Clone, Copy)]
+enum DataDevice {
+    /// The journal's device.
+    Journal,
+    /// Another, where a fence is enough.
+    Fenced,
+    /// Another, which is flushed.
+    Flushed(BlockDevice),
+}
+
+impl DataDevice {
+    fn of(journal: Journal) -> Self {
+        match journal.other_device() {
+            None => Self::Journal,
+            Some(device) if DaxDevice::of(device).is_some_and(|dax| dax.is_synchronous()) => {
+                Self::Fenced
+            }
+            Some(device) => Self::Flushed(device),
+        }
+    }
+}
+
+/// The devices that a log needs.
+#[derive(Clone, Copy)]
+struct Devices {
+    journal: Journal,
+    log: BlockDevice,
+    data: DataDevice,
+}
+
+/// The mapped area and the devices, as the writer sees them.
 struct PmemMedium<'a> {
     mapping: &'a Mapping,
-    device: BlockDevice,
-    journal: Journal,
+    devices: Devices,
+    /// Whether an fsync owes data of its file.
+    owed: bool,
     stats: &'a Stats,
 }
 
 impl<'a> PmemMedium<'a> {
-    fn new(area: &'a FcArea, device: BlockDevice, journal: Journal, stats: &'a Stats) -> Self {
+    fn new(area: &'a FcArea, devices: Devices, owed: bool, stats: &'a Stats) -> Self {
         Self {
             mapping: area.mapping(),
-            device,
-            journal,
+            devices,
+            owed,
             stats,
         }
     }
@@ -74,11 +111,33 @@ impl Medium for PmemMedium<'_> {
 
     fn flush_device(&mut self) -> Result {
         // With `nobarrier` somebody has promised that no flush is needed.
-        if !self.journal.has_barrier() {
+        if !self.devices.journal.has_barrier() {
             return Ok(());
         }
         self.stats.device_flushes.add(1);
-        self.device.flush()
+        self.devices.log.flush()
+    }
+
+    fn file_data(&self) -> FileData {
+        match self.devices.data {
+            DataDevice::Journal => FileData::Here,
+            DataDevice::Fenced | DataDevice::Flushed(_) => FileData::Apart { owed: self.owed },
+        }
+    }
+
+    fn flush_data(&mut self) -> Result {
+        match self.devices.data {
+            DataDevice::Journal => Ok(()),
+            DataDevice::Fenced => {
+                self.fence();
+                Ok(())
+            }
+            DataDevice::Flushed(_) if !self.devices.journal.has_barrier() => Ok(()),
+            DataDevice::Flushed(device) => {
+                self.stats.data_flushes.add(1);
+                device.flush()
+            }
+        }
     }
 
     fn persistence(&self) -> Persistence {
@@ -93,8 +152,7 @@ impl Medium for PmemMedium<'_> {
 /// The log of a mount.
 pub(crate) struct Log {
     area: FcArea,
-    device: BlockDevice,
-    journal: Journal,
+    devices: Devices,
     writer: LogWriter<KernelCrc32c, Staging>,
 }
 
@@ -103,7 +161,11 @@ impl Log {
     /// replayed, or belongs to an earlier life of the device.
     pub(crate) fn begin(sb: SuperBlock, journal: Journal, stats: &Stats) -> Result<Self, Refusal> {
         let area = FcArea::map(journal)?;
-        let device = journal.device().ok_or(Refusal::NoDax)?;
+        let devices = Devices {
+            journal,
+            log: journal.device().ok_or(Refusal::NoDax)?,
+            data: DataDevice::of(journal),
+        };
         let too_small = Refusal::AreaTooSmall {
             blocks: area.mapping().len() / PAGE_SIZE as u64,
         };
@@ -116,8 +178,7 @@ impl Log {
             .only_replayable();
         let log = Self {
             area,
-            device,
-            journal,
+            devices,
             writer,
         };
         log.wipe_opener(stats).map_err(Refusal::Write)?;
@@ -129,10 +190,19 @@ impl Log {
         &self.area
     }
 
+    /// Where file data is, as an addition to a message.
+    pub(crate) fn file_data(&self) -> &'static str {
+        match self.devices.data {
+            DataDevice::Journal => "",
+            DataDevice::Fenced => ", file data on a synchronous device",
+            DataDevice::Flushed(_) => ", file data on a device that is flushed",
+        }
+    }
+
     /// Makes an opener that an earlier life of the device left unreadable. Its
     /// log could be of a transaction number that this life is still to reach.
     fn wipe_opener(&self, stats: &Stats) -> Result {
-        let mut medium = PmemMedium::new(&self.area, self.device, self.journal, stats);
+        let mut medium = PmemMedium::new(&self.area, self.devices, false, stats);
         medium.copy_in(0, &[0; OPENER_LEN])?;
         medium.write_back(0, OPENER_LEN as u64)?;
         medium.fence();
@@ -154,16 +224,16 @@ impl Log {
     /// Room for one TLV of `len` bytes, header included.
     pub(crate) fn reserve(&mut self, tid: u32, len: usize, stats: &Stats) -> Result<&mut [u8]> {
         self.enter(tid, stats);
-        let mut medium = PmemMedium::new(&self.area, self.device, self.journal, stats);
+        let mut medium = PmemMedium::new(&self.area, self.devices, false, stats);
         self.writer
             .reserve(&mut medium, len)
             .map_err(|error| given_up(error, stats))
     }
 
     /// Makes what was reserved durable, and the file data that it describes.
-    pub(crate) fn commit(&mut self, tid: u32, stats: &Stats) -> Result {
+    pub(crate) fn commit(&mut self, tid: u32, owed: bool, stats: &Stats) -> Result {
         self.enter(tid, stats);
-        let mut medium = PmemMedium::new(&self.area, self.device, self.journal, stats);
+        let mut medium = PmemMedium::new(&self.area, self.devices, owed, stats);
         let done = self.writer.commit(&mut medium).map_err(|error| {
             // The writer has dropped it; `discard()` will find nothing.
             stats.aborted_commits.add(1);

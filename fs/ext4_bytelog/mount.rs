@@ -94,7 +94,7 @@ impl Backend for Mount {
             .map_err(|refusal| Self::refuse(self.sb, self.flags, refusal))?;
         let mapping = log.area().mapping();
         pr_info!(
-            "{}: ByteLog in use: {} KiB in {} piece(s), {} persistence\n",
+            "{}: ByteLog in use: {} KiB in {} piece(s), {} persistence{}\n",
             self.sb.id(),
             mapping.len() >> 10,
             mapping.segments(),
@@ -103,6 +103,7 @@ impl Backend for Mount {
             } else {
                 "flushed"
             },
+            log.file_data(),
         );
         if self.flags.is_force() {
             pr_warn!(
@@ -133,9 +134,12 @@ impl Backend for Mount {
         Ok(())
     }
 
-    fn commit(&self, tid: u32) -> Result {
+    fn commit(&self, tid: u32, owed: bool) -> Result {
         let mut log = self.log.lock();
-        (*log).as_mut().ok_or(EINVAL)?.commit(tid, &self.stats)
+        (*log)
+            .as_mut()
+            .ok_or(EINVAL)?
+            .commit(tid, owed, &self.stats)
     }
 
     fn cleanup(&self, _full: bool, _tid: u32) {

@@ -99,6 +99,8 @@ counters! {
     fences,
     /// Flushes asked of the device's host or controller.
     device_flushes,
+    /// Flushes of the file data's own device, where the journal is external.
+    data_flushes,
     /// Fast commits replayed at mount.
     replayed_commits,
     /// TLV bytes replayed at mount.

@@ -148,8 +148,9 @@ pub(crate) trait Backend: Sized + Send + Sync + 'static {
     /// The fast commit of `tid` has no further TLV.
     fn close(&self, tid: u32) -> Result;
 
-    /// Makes what was reserved since the last commit durable.
-    fn commit(&self, tid: u32) -> Result;
+    /// Makes what was reserved since the last commit durable, and before it the
+    /// file data that it describes, or that an fsync owes on another device.
+    fn commit(&self, tid: u32, owed: bool) -> Result;
 
     /// A fast commit has ended, or, if `full`, the full commit of `tid`.
     fn cleanup(&self, full: bool, tid: u32);
@@ -290,10 +291,14 @@ impl<T: Backend> OperationsVTable<T> {
     /// # Safety
     ///
     /// As [`Self::reserve_callback`].
-    unsafe extern "C" fn commit_callback(data: *mut c_void, tid: bindings::tid_t) -> c_int {
+    unsafe extern "C" fn commit_callback(
+        data: *mut c_void,
+        tid: bindings::tid_t,
+        owed: bool,
+    ) -> c_int {
         // SAFETY: By the safety requirements of this function.
         let instance = unsafe { Self::instance(data) };
-        from_result(|| instance.mount.commit(tid).map(|()| 0))
+        from_result(|| instance.mount.commit(tid, owed).map(|()| 0))
     }
 
     /// # Safety

@@ -63,6 +63,15 @@ impl Journal {
         Some(unsafe { BlockDevice::from_raw(dev) })
     }
 
+    /// The device of the filesystem, if the journal has one of its own.
+    pub(crate) fn other_device(self) -> Option<BlockDevice> {
+        // SAFETY: Valid by the type invariants; both are set once, before.
+        let (own, other) = unsafe { ((*self.0.as_ptr()).j_dev, (*self.0.as_ptr()).j_fs_dev) };
+        let other = NonNull::new(other).filter(|other| other.as_ptr() != own)?;
+        // SAFETY: The mount keeps its device open for longer than the journal.
+        Some(unsafe { BlockDevice::from_raw(other) })
+    }
+
     /// Size of a journal block in bytes.
     pub(crate) fn block_size(self) -> Result<usize> {
         // SAFETY: Valid by the type invariants; set once, before.
