@@ -3,6 +3,7 @@
 //! the workloads, and the model that says what a tree must look like after a
 //! given number of operations.
 
+pub mod blocks;
 pub mod load;
 pub mod model;
 pub mod ops;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The model: names, contents and link counts after each operation.
 
+use crate::blocks::BLOCK;
 use crate::ops::{fill, parent, Op};
 use crate::tree::{content_hash, Entry, Tree};
 use anyhow::{bail, Context, Result};
@@ -95,6 +96,14 @@ impl Model {
         self.id(path)
     }
 
+    fn overwrite(&mut self, path: &str, off: usize, new: &[u8]) -> Result<NodeId> {
+        self.edit(path, |data| {
+            let end = (off + new.len()).max(data.len());
+            data.resize(end, 0);
+            data[off..off + new.len()].copy_from_slice(new);
+        })
+    }
+
     fn add(&mut self, path: &str, node: Node) -> Result<()> {
         if self.exists(path) {
             bail!("{path} exists");
@@ -133,13 +142,13 @@ impl Model {
                 len,
                 tag,
             } => {
-                return self
-                    .edit(path, |data| {
-                        let end = (off + len).max(data.len());
-                        data.resize(end, 0);
-                        data[*off..off + len].copy_from_slice(&fill(*tag, *len));
-                    })
-                    .map(Some);
+                return self.overwrite(path, *off, &fill(*tag, *len)).map(Some);
+            }
+            Op::Block {
+                path, block, tag, ..
+            } => {
+                let data = fill(*tag, BLOCK);
+                return self.overwrite(path, block * BLOCK, &data).map(Some);
             }
             Op::Truncate { path, len } => {
                 return self.edit(path, |data| data.resize(*len, 0)).map(Some);

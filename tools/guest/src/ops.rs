@@ -2,6 +2,7 @@
 //! One operation of a workload: what it does, what is fsynced after it, and how
 //! it is carried out on a real directory.
 
+use crate::blocks::{self, How, BLOCK};
 use anyhow::{Context, Result};
 use rustix::fs::{fallocate, fsync, open, FallocateFlags, Mode, OFlags};
 use std::fs::{self, File, OpenOptions};
@@ -57,6 +58,13 @@ pub enum Op {
     Rmdir {
         path: String,
         touch: String,
+    },
+    /// A whole block, within the file or behind its end.
+    Block {
+        path: String,
+        block: usize,
+        tag: u64,
+        how: How,
     },
     /// An unlink of a file that is still open, and is synced.
     UnlinkOpen {
@@ -118,6 +126,15 @@ impl Op {
                 tag,
             } => {
                 writable(path)?.write_all_at(&fill(*tag, *len), *off as u64)?;
+                path
+            }
+            Op::Block {
+                path,
+                block,
+                tag,
+                how,
+            } => {
+                blocks::write(&at(path), (block * BLOCK) as u64, *tag, *how)?;
                 path
             }
             Op::Rename { from, to } => {

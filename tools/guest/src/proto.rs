@@ -55,6 +55,8 @@ pub enum Cmd {
         dev: String,
         /// Journal blocks of the filesystem: (first, length) in sectors.
         journal: Vec<(u64, u64)>,
+        /// The journal's device, if it has one of its own.
+        journal_dev: Option<String>,
     },
     /// Run a load and take the time of each fsync: [`Costs`].
     Cost {
@@ -175,6 +177,8 @@ pub struct IoCounts {
     pub other_writes: u64,
     /// Flushes that reached the device's persistence domain.
     pub flushes: u64,
+    /// Flushes asked of the filesystem's device, if the journal has its own.
+    pub data_flushes: u64,
     /// Calls of nvdimm_flush, whatever they led to.
     pub nvdimm_flushes: u64,
     pub nanos: u64,

@@ -2,6 +2,7 @@
 //! Workloads: sequences of operations, each with its fsync, made from a seed.
 //! Host and guest derive the same sequence, so it is never sent.
 
+use crate::blocks::{How, BLOCK};
 use crate::model::Model;
 use crate::ops::Op;
 use anyhow::{Context, Result};
@@ -33,6 +34,9 @@ pub enum Kind {
     /// Two blocks preallocated for an empty file, then written one by one. After
     /// replay ext4, stock or not, takes the second for unwritten: it reads as zeros.
     Prealloc,
+    /// Whole blocks of a few files: most overwrite one, and so change no mapping, the
+    /// others append one.
+    Blocks,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +50,8 @@ pub struct Spec {
     pub prefix: String,
     /// Now and then the directory is synced instead of a file: a full commit.
     pub sync_dirs: bool,
+    /// How [`Kind::Blocks`] writes.
+    pub how: How,
     /// Rest between two operations.
     pub pause_us: u64,
 }
@@ -53,6 +59,10 @@ pub struct Spec {
 /// Most files that a mixed workload keeps, and the largest size of each.
 const MAX_FILES: usize = 120;
 const MAX_SIZE: usize = 48 << 10;
+
+/// Files of a workload of blocks, and the most blocks that each has.
+const BLOCK_FILES: u64 = 4;
+const MAX_BLOCKS: usize = 64;
 
 pub struct Generator {
     spec: Spec,
@@ -70,6 +80,7 @@ impl Spec {
             size: 100,
             prefix: String::new(),
             sync_dirs: false,
+            how: How::default(),
             pause_us: 0,
         }
     }
@@ -81,6 +92,11 @@ impl Spec {
 
     pub fn prefix(mut self, prefix: &str) -> Self {
         self.prefix = prefix.to_owned();
+        self
+    }
+
+    pub fn how(mut self, how: How) -> Self {
+        self.how = how;
         self
     }
 
@@ -105,6 +121,15 @@ impl Spec {
                 file: None,
             })),
             Kind::Append => ops.push(create(format!("{}log", self.prefix))),
+            Kind::Blocks => ops.extend((0..BLOCK_FILES).flat_map(|i| {
+                let path = format!("{}data{i}", self.prefix);
+                let contents = Op::Append {
+                    path: path.clone(),
+                    len: 8 * BLOCK,
+                    tag: self.seed ^ i,
+                };
+                [create(path), contents]
+            })),
             _ => {}
         }
         ops
@@ -183,6 +208,7 @@ impl Generator {
                 touch: self.spec.anchor(),
             },
             Kind::Prealloc => self.prealloc(i),
+            Kind::Blocks => self.block(i)?,
             Kind::UnlinkOpen => Op::UnlinkOpen {
                 path: format!("{p}old{i}"),
             },
@@ -241,6 +267,22 @@ impl Generator {
                 tag,
             },
         }
+    }
+
+    fn block(&mut self, i: u64) -> Result<Op> {
+        let path = format!("{}data{}", self.spec.prefix, self.rng.u64(..BLOCK_FILES));
+        let blocks = self.model.len_of(&path)? / BLOCK;
+        let append = blocks < MAX_BLOCKS && self.rng.u32(..4) == 0;
+        Ok(Op::Block {
+            path,
+            block: if append {
+                blocks
+            } else {
+                self.rng.usize(..blocks)
+            },
+            tag: self.tag(i),
+            how: self.spec.how,
+        })
     }
 
     fn mixed(&mut self, i: u64) -> Op {

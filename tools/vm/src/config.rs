@@ -13,12 +13,18 @@ pub const RAM_MIB: u64 = 1024;
 pub const SYNC_MIB: u64 = 512;
 const TOP_MIB: u64 = 64;
 pub const VIRTIO_MIB: u64 = 256;
-pub const DISK_MIB: u64 = 64;
+pub const DISK_MIB: u64 = 192;
 
 /// Files of a machine, in its working directory.
 pub const SYNC_IMAGE: &str = "sync.img";
 pub const VIRTIO_IMAGE: &str = "virtio.img";
 pub const DISK_IMAGE: &str = "disk.img";
+/// What the disk held when the machine was started, and what was written to it
+/// since.
+pub const DISK_BASE: &str = "disk.base";
+pub const DISK_LOG: &str = "disk.log";
+/// Those that are as large as a device.
+pub const FILES: [&str; 5] = [SYNC_IMAGE, VIRTIO_IMAGE, DISK_IMAGE, DISK_BASE, DISK_LOG];
 pub const SOCKET: &str = "channel.sock";
 pub const CONSOLE: &str = "console.log";
 pub const QEMU_LOG: &str = "qemu.log";
@@ -102,8 +108,10 @@ impl VmConfig {
             "-object memory-backend-file,id=async,share=on,size={VIRTIO_MIB}M,mem-path={VIRTIO_IMAGE}"
         ));
         arg("-device virtio-pmem-pci,memdev=async");
+        // Every write is noted, so that a cut can take back what was not flushed.
         arg(&format!(
-            "-drive if=none,id=disk,format=raw,cache=unsafe,file={DISK_IMAGE}"
+            "-blockdev driver=blklogwrites,node-name=disk,file.driver=file,file.filename={DISK_IMAGE},\
+             file.cache.no-flush=on,log.driver=file,log.filename={DISK_LOG},log.cache.no-flush=on"
         ));
         arg("-device virtio-blk-pci,drive=disk");
         if self.shell.is_some() {

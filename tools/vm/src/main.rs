@@ -6,6 +6,7 @@ mod channel;
 mod config;
 mod console;
 mod demo;
+mod disk;
 mod fclog;
 mod image;
 mod lab;
@@ -110,7 +111,7 @@ impl Common {
 
     fn leave(&self) {
         if !self.keep {
-            for path in [config::SYNC_IMAGE, config::VIRTIO_IMAGE, config::DISK_IMAGE] {
+            for path in config::FILES {
                 let _ = std::fs::remove_file(path);
             }
         }
@@ -120,6 +121,7 @@ impl Common {
 fn shell(common: &Common, option: String) -> Result<bool> {
     let config = common.enter(Some(option))?;
     vm::make_images()?;
+    std::fs::File::create(config::DISK_LOG)?;
     let status = config.command().status().context("qemu-system-x86_64")?;
     if !status.success() {
         bail!("QEMU: {status}");

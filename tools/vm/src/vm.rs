@@ -5,6 +5,7 @@
 use crate::channel::{Acks, Channel};
 use crate::config::{self, VmConfig};
 use crate::console::Console;
+use crate::disk;
 use anyhow::{bail, Context, Result};
 use bytelog_guest::proto::{Cmd, Hello};
 use serde::de::DeserializeOwned;
@@ -63,6 +64,9 @@ impl Vm {
     /// Starts a machine in the current directory and waits for its agent.
     pub fn boot(config: &VmConfig) -> Result<Self> {
         make_images()?;
+        // The disk's cache is empty, and nothing has been written through it.
+        fs::copy(config::DISK_IMAGE, config::DISK_BASE).context(config::DISK_BASE)?;
+        File::create(config::DISK_LOG).context(config::DISK_LOG)?;
         match fs::remove_file(config::SOCKET) {
             Err(err) if err.kind() != ErrorKind::NotFound => return Err(err.into()),
             _ => {}
@@ -133,12 +137,19 @@ impl Vm {
         self.channel.wait_acks(id, n, timeout)
     }
 
-    /// Cuts the power: the machine stops where it is. Returns what each workload
-    /// had acknowledged.
-    pub fn cut(mut self) -> Result<HashMap<u64, Acks>> {
+    /// Cuts the power: the machine stops where it is, and of what was not flushed
+    /// the disk keeps what `seed` says. Returns what each workload had
+    /// acknowledged.
+    pub fn cut(mut self, seed: u64) -> Result<HashMap<u64, Acks>> {
         self.child.kill().context("kill QEMU")?;
         self.child.wait().context("wait for QEMU")?;
         let acks = self.channel.drain()?;
+        disk::discard(
+            config::DISK_IMAGE.as_ref(),
+            config::DISK_BASE.as_ref(),
+            config::DISK_LOG.as_ref(),
+            seed,
+        )?;
         self.console.check()?;
         Ok(acks)
     }

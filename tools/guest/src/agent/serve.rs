@@ -96,7 +96,14 @@ fn answer(request: Request, link: &Link) -> Result<Value> {
             dir,
             dev,
             journal,
-        } => value(trace::measure(&spec, Path::new(&dir), &dev, &journal)),
+            journal_dev,
+        } => {
+            let journal = trace::Journal {
+                dev: journal_dev.as_deref().unwrap_or(&dev),
+                sectors: &journal,
+            };
+            value(trace::measure(&spec, Path::new(&dir), &dev, &journal))
+        }
         Cmd::Cost {
             load,
             dir,

@@ -12,12 +12,27 @@ fn before(text: &str, word: &str) -> Option<u64> {
     words.get(at.checked_sub(1)?)?.parse().ok()
 }
 
+/// jbd2 names a journal after its device and its inode, an external one after its
+/// device alone. Only one of those is in use at a time.
+fn journal_info(dev: &str) -> Result<String> {
+    let own = format!("/proc/fs/jbd2/{dev}-8/info");
+    if fs::exists(&own)? {
+        return Ok(own);
+    }
+    let names = fs::read_dir("/proc/fs/jbd2").context("/proc/fs/jbd2")?;
+    let names = names.flatten().map(|item| item.file_name());
+    let external = names
+        .filter_map(|name| name.into_string().ok())
+        .find(|name| !name.contains('-'));
+    let name = external.with_context(|| format!("{dev} has no journal"))?;
+    Ok(format!("/proc/fs/jbd2/{name}/info"))
+}
+
 /// Counters of the filesystem on a block device ("pmem0") that is mounted.
 pub fn read(dev: &str) -> Result<FcStats> {
     let fc_path = format!("/proc/fs/ext4/{dev}/fc_info");
     let fc = fs::read_to_string(&fc_path).context(fc_path)?;
-    // jbd2 names the journal after its device and its inode.
-    let info_path = format!("/proc/fs/jbd2/{dev}-8/info");
+    let info_path = journal_info(dev)?;
     let info = fs::read_to_string(&info_path).context(info_path)?;
     Ok(FcStats {
         fast: before(&fc, "commits").context("fc_info")?,

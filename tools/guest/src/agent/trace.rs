@@ -60,11 +60,26 @@ fn tear_down() -> Result<()> {
     Ok(())
 }
 
-/// Runs a workload on a mounted filesystem and counts.
-pub fn measure(spec: &Spec, dir: &Path, dev: &str, journal: &[(u64, u64)]) -> Result<IoCounts> {
-    runner::prepare(spec, dir)?;
+/// Where a filesystem's journal is.
+pub struct Journal<'a> {
+    pub dev: &'a str,
+    /// (first, length), on that device.
+    pub sectors: &'a [(u64, u64)],
+}
+
+/// The number of a device, as traces have it.
+fn number(dev: &str) -> Result<String> {
     let rdev = fs::metadata(format!("/dev/{dev}"))?.rdev();
-    let number = format!("{},{}", rustix::fs::major(rdev), rustix::fs::minor(rdev));
+    Ok(format!(
+        "{},{}",
+        rustix::fs::major(rdev),
+        rustix::fs::minor(rdev)
+    ))
+}
+
+/// Runs a workload on a mounted filesystem and counts.
+pub fn measure(spec: &Spec, dir: &Path, dev: &str, journal: &Journal) -> Result<IoCounts> {
+    runner::prepare(spec, dir)?;
     let ops = {
         let mut gen = spec.start()?;
         let mut ops = Vec::new();
@@ -93,19 +108,20 @@ pub fn measure(spec: &Spec, dir: &Path, dev: &str, journal: &[(u64, u64)]) -> Re
     outcome?;
     let after = stats::read(dev)?;
     let trace = fs::read_to_string(format!("{ROOT}/trace"))?;
-    let mut counts = count(&trace, &number, journal);
+    let mut counts = count(
+        &trace,
+        &number(dev)?,
+        &number(journal.dev)?,
+        journal.sectors,
+    );
     counts.fsyncs = ops.len() as u64;
     counts.fast = after.fast - before.fast;
     counts.full = after.full - before.full;
     counts.nanos = nanos;
-    eprintln!(
-        "{}",
-        trace.lines().filter(|l| l.contains("virtio_pmem")).count()
-    );
     Ok(counts)
 }
 
-fn count(trace: &str, dev: &str, journal: &[(u64, u64)]) -> IoCounts {
+fn count(trace: &str, dev: &str, journal_dev: &str, journal: &[(u64, u64)]) -> IoCounts {
     let mut counts = IoCounts::default();
     let mut virtio = 0;
     for line in trace.lines().filter(|line| !line.starts_with('#')) {
@@ -115,16 +131,17 @@ fn count(trace: &str, dev: &str, journal: &[(u64, u64)]) -> IoCounts {
             let [bio_dev, flags, sector, "+", len, ..] = fields[..] else {
                 continue;
             };
+            if bio_dev == dev && dev != journal_dev && flags.starts_with('F') {
+                counts.data_flushes += 1;
+            }
             let (Ok(sector), Ok(len)) = (sector.parse::<u64>(), len.parse::<u64>()) else {
                 continue;
             };
-            if bio_dev != dev || len == 0 || !flags.contains('W') {
+            if (bio_dev != dev && bio_dev != journal_dev) || len == 0 || !flags.contains('W') {
                 continue;
             }
-            if journal
-                .iter()
-                .any(|(first, n)| (*first..first + n).contains(&sector))
-            {
+            let inside = |&(first, n): &(u64, u64)| (first..first + n).contains(&sector);
+            if bio_dev == journal_dev && journal.iter().any(inside) {
                 counts.journal_writes += 1;
             } else {
                 counts.other_writes += 1;
@@ -160,8 +177,12 @@ mod tests {
   a-1 [000] ..... 1.3: block_bio_queue: 259,0 FWS 18446744073709551615 + 0 [a]
   a-1 [000] ..... 1.4: block_bio_queue: 7,0 W 800 + 8 [a]
 ";
-        let counts = count(trace, "259,0", &[(792, 16)]);
+        let counts = count(trace, "259,0", "259,0", &[(792, 16)]);
         assert_eq!((counts.journal_writes, counts.other_writes), (1, 1));
-        assert_eq!(counts.flushes, 1);
+        assert_eq!((counts.flushes, counts.data_flushes), (1, 0));
+        // The journal on the other device.
+        let counts = count(trace, "259,0", "7,0", &[(0, 8000)]);
+        assert_eq!((counts.journal_writes, counts.other_writes), (1, 2));
+        assert_eq!(counts.data_flushes, 2);
     }
 }

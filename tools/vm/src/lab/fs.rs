@@ -15,7 +15,34 @@ impl Lab {
         self.must_run(&format!(
             "mke2fs -q -F -t ext4 -b 4096 -O fast_commit -N 4096 -E lazy_itable_init=0 {options} {path} {size}"
         ))?;
+        self.externals.remove(&dev.name);
         self.find_journal(dev)
+    }
+
+    /// Makes an ext4 whose journal is on a device of its own, or a partition of it.
+    pub fn mkfs_external(&mut self, dev: &Dev, journal: &Dev, size: &str) -> Result<()> {
+        self.mkfs_external_with(dev, journal, size, 4096)
+    }
+
+    /// The same with blocks of so many bytes.
+    pub fn mkfs_external_with(
+        &mut self,
+        dev: &Dev,
+        journal: &Dev,
+        size: &str,
+        block: u64,
+    ) -> Result<()> {
+        let (path, on) = (dev.path(), journal.path());
+        self.must_run(&format!(
+            "mke2fs -q -F -b {block} -O journal_dev {on} {}",
+            (64 << 20) / block
+        ))?;
+        self.must_run(&format!(
+            "mke2fs -q -F -t ext4 -b {block} -O fast_commit -N 4096 -E lazy_itable_init=0 \
+             -J device={on} {path} {size}"
+        ))?;
+        self.externals.insert(dev.name.clone(), journal.clone());
+        Ok(())
     }
 
     /// Notes where a device's journal is. While a filesystem is in use with

@@ -75,6 +75,8 @@ pub struct Lab {
     loaded: Option<Ext4>,
     mounts: Vec<String>,
     journals: HashMap<String, JournalMap>,
+    /// Journals on a device of their own, by the filesystem's.
+    externals: HashMap<String, Dev>,
 }
 
 impl Lab {
@@ -87,6 +89,7 @@ impl Lab {
             loaded: None,
             mounts: Vec::new(),
             journals: HashMap::new(),
+            externals: HashMap::new(),
         }
     }
 
@@ -225,7 +228,11 @@ impl Lab {
             spec: spec.clone(),
             dir: format!("{}/{sub}", dev.dir()),
             dev: dev.name.clone(),
-            journal: self.journal(dev)?.sectors(),
+            journal: match self.externals.get(&dev.name) {
+                Some(_) => vec![(0, u64::MAX)],
+                None => self.journal(dev)?.sectors(),
+            },
+            journal_dev: self.externals.get(&dev.name).map(|dev| dev.name.clone()),
         };
         self.vm()?.call_for(cmd, WORKLOAD)
     }
@@ -259,7 +266,7 @@ impl Lab {
     pub fn cut(&mut self) -> Result<HashMap<u64, Acks>> {
         self.mounts.clear();
         self.loaded = None;
-        self.vm.take().context("no machine to cut")?.cut()
+        self.vm.take().context("no machine to cut")?.cut(self.seed)
     }
 
     /// Runs a workload to its end on a mounted device.

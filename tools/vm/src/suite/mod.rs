@@ -5,6 +5,7 @@
 mod counts;
 mod defects;
 mod durability;
+mod external;
 mod fragmented;
 mod guard;
 mod hostile;
@@ -34,6 +35,7 @@ fn all() -> impl Iterator<Item = &'static Test> {
         threads::TESTS,
         guard::TESTS,
         fragmented::TESTS,
+        external::TESTS,
         hostile::TESTS,
         defects::TESTS,
     ]
