@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `bytelog dump`: every record and every TLV.
+
+use super::table::count;
+use crate::cli::Report;
+use crate::error::{Result, Status};
+use crate::image::Image;
+use crate::log::describe::Said;
+use crate::log::inspect::{inspect, Entry, Finding, Inspection, State};
+use bytelog::opener::Opener;
+use bytelog::record::Version;
+use bytelog::tlv::Tlvs;
+use serde::Serialize;
+use std::fmt::Write;
+
+/// What is to be printed.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Args {
+    /// Read the log of this transaction, whatever recovery would expect.
+    #[arg(long)]
+    pub tid: Option<u32>,
+    /// Only this fast commit, counted from 1.
+    #[arg(long)]
+    pub commit: Option<u32>,
+    /// The bytes of every TLV, too, in hex.
+    #[arg(long)]
+    pub raw: bool,
+}
+
+/// What `bytelog dump` prints.
+#[derive(Debug, Serialize)]
+pub struct Dump {
+    state: State,
+    tid: Option<u32>,
+    opener: Option<OpenerSaid>,
+    records: Vec<RecordSaid>,
+    /// TLVs of a log in stock format.
+    stock: Option<Vec<TlvSaid>>,
+    torn: Option<Finding>,
+    damage: Option<Finding>,
+}
+
+#[derive(Debug, Serialize)]
+struct OpenerSaid {
+    tid: u32,
+    nonce: u32,
+    /// The first fast commit: bytes from the start of the area, and records.
+    tail: u64,
+    head: u64,
+    seq: u64,
+    crc: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct RecordSaid {
+    offset: u64,
+    version: u16,
+    tid: u32,
+    seq: u64,
+    commit: u32,
+    /// Last record of its fast commit.
+    seal: bool,
+    /// Its fast commit was cut off before its last record: not replayed.
+    unsealed: bool,
+    payload_len: usize,
+    tlvs: Vec<TlvSaid>,
+}
+
+#[derive(Debug, Serialize)]
+struct TlvSaid {
+    #[serde(flatten)]
+    said: Said,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw: Option<String>,
+}
+
+/// Prints the log of `image`.
+pub fn dump(image: &Image, args: &Args) -> Result<Dump> {
+    let tid = args.tid.or(stale_tid(image)?);
+    let found = inspect(image, tid)?;
+    let max_tlv = image.sb.block_size() as usize - bytelog::tlv::TL_LEN;
+    let records = found
+        .entries
+        .iter()
+        .filter(|entry| args.commit.is_none_or(|commit| commit == entry.commit));
+    Ok(Dump {
+        state: found.state,
+        tid: found.tid,
+        opener: shown_opener(&found).map(OpenerSaid::of),
+        records: records
+            .map(|entry| RecordSaid::of(entry, max_tlv, args.raw))
+            .collect(),
+        stock: found
+            .stock
+            .as_ref()
+            .map(|stock| tlvs(&stock.tlvs, max_tlv, args.raw)),
+        torn: found.torn,
+        damage: found.damage,
+    })
+}
+
+/// On a clean filesystem, the log that is still there, though nobody needs it.
+fn stale_tid(image: &Image) -> Result<Option<u32>> {
+    let found = inspect(image, None)?;
+    Ok(match found.state {
+        State::Clean | State::NothingCommitted | State::NoArea => {
+            found.opener.map(|opener| opener.tid)
+        }
+        _ => None,
+    })
+}
+
+fn shown_opener<'a>(found: &'a Inspection<'_>) -> Option<&'a Opener> {
+    found
+        .opener
+        .as_ref()
+        .filter(|opener| Some(opener.tid) == found.tid)
+}
+
+fn tlvs(run: &[u8], max_tlv: usize, raw: bool) -> Vec<TlvSaid> {
+    // Checked when it was read, so that there are no errors to tell.
+    let whole = Tlvs::new(run, max_tlv).filter_map(|tlv| tlv.ok());
+    let said = whole.map(|tlv| TlvSaid {
+        said: Said::of(&tlv),
+        raw: raw.then(|| hex(tlv.bytes())),
+    });
+    said.collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut out, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+impl OpenerSaid {
+    fn of(opener: &Opener) -> Self {
+        Self {
+            tid: opener.tid,
+            nonce: opener.nonce,
+            tail: opener.tail,
+            head: opener.head,
+            seq: opener.seq,
+            crc: opener.crc,
+        }
+    }
+}
+
+impl RecordSaid {
+    fn of(entry: &Entry, max_tlv: usize, raw: bool) -> Self {
+        let record = &entry.record;
+        Self {
+            offset: entry.offset,
+            version: match record.version() {
+                Version::V1 => 1,
+                Version::V2 => 2,
+            },
+            tid: record.tid(),
+            seq: record.seq(),
+            commit: entry.commit,
+            seal: record.is_sealed(),
+            unsealed: !entry.sealed,
+            payload_len: record.payload_len(),
+            tlvs: tlvs(&entry.payload, max_tlv, raw),
+        }
+    }
+}
+
+impl Report for Dump {
+    fn text(&self) -> String {
+        let mut out = format!("log: {}\n", self.state.text());
+        if let Some(opener) = &self.opener {
+            // Writing to a string does not fail, here and below.
+            let _ = writeln!(
+                out,
+                "opener: transaction {}, nonce {:#010x}, first commit at {}-{}, {}, crc {:#010x}",
+                opener.tid,
+                opener.nonce,
+                opener.tail,
+                opener.head,
+                count(opener.seq, "record"),
+                opener.crc
+            );
+        }
+        for record in &self.records {
+            let end = match (record.seal, record.unsealed) {
+                (true, _) => ", seal",
+                (false, true) => ", commit cut off",
+                (false, false) => "",
+            };
+            let _ = writeln!(
+                out,
+                "record {} at {}: commit {}, {} bytes{end}",
+                record.seq, record.offset, record.commit, record.payload_len
+            );
+            lines(&mut out, &record.tlvs);
+        }
+        lines(&mut out, self.stock.as_deref().unwrap_or_default());
+        for (what, finding) in [("torn", &self.torn), ("damaged", &self.damage)] {
+            if let Some(finding) = finding {
+                let _ = writeln!(out, "{what} at {}: {}", finding.offset, finding.reason);
+            }
+        }
+        out
+    }
+
+    fn status(&self) -> Status {
+        match self.damage {
+            Some(_) => Status::Refused,
+            None => Status::Fine,
+        }
+    }
+}
+
+fn lines(out: &mut String, tlvs: &[TlvSaid]) {
+    for tlv in tlvs {
+        let _ = writeln!(out, "  {}", tlv.said);
+        if let Some(raw) = &tlv.raw {
+            let _ = writeln!(out, "    {raw}");
+        }
+    }
+}

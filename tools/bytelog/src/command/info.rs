@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `bytelog info`: journal, area, and the state of the log.
+
+use super::table::{count, yes, Table};
+use crate::bytes::uuid_text;
+use crate::cli::Report;
+use crate::error::Result;
+use crate::image::Image;
+use crate::jbd2::area::Segment;
+use crate::log::inspect::{inspect, Finding, Inspection, State};
+use bytelog::reader::ReadArea;
+use serde::Serialize;
+use std::path::Path;
+
+/// Pieces of the area that are listed in the text; JSON has all.
+const LISTED: usize = 8;
+
+/// What `bytelog info` tells. Sizes and offsets are in bytes.
+#[derive(Debug, Serialize)]
+pub struct Info {
+    device: String,
+    uuid: String,
+    block_size: u64,
+    blocks: u64,
+    /// The feature bit 0x40000.
+    bytelog_bit: bool,
+    /// The superblock was torn while that bit was written.
+    torn_superblock: bool,
+    fast_commit: bool,
+    needs_recovery: bool,
+    journal: JournalInfo,
+    area: Option<AreaInfo>,
+    /// Why ByteLog cannot be used with it; empty if it can.
+    obstacles: Vec<String>,
+    log: LogInfo,
+}
+
+#[derive(Debug, Serialize)]
+struct JournalInfo {
+    external: bool,
+    device: String,
+    inode: u32,
+    blocks: u32,
+    uuid: String,
+    /// Transactions that recovery would write back.
+    transactions: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct AreaInfo {
+    /// First block, counted in the journal.
+    first_block: u32,
+    blocks: u32,
+    bytes: u64,
+    segments: Vec<Segment>,
+}
+
+#[derive(Debug, Serialize)]
+struct LogInfo {
+    state: State,
+    /// Transaction that it has to be of.
+    tid: Option<u32>,
+    nonce: Option<u32>,
+    commits: u32,
+    records: u64,
+    payload_bytes: u64,
+    /// Bytes of log up to the end of the last sealed commit, without the opener.
+    used: u64,
+    capacity: u64,
+    torn: Option<Finding>,
+    damage: Option<Finding>,
+}
+
+/// Tells about `image`.
+pub fn info(image: &Image) -> Result<Info> {
+    let found = inspect(image, None)?;
+    let journal = &image.journal;
+    let area = match &found.area {
+        Some(area) => Some(AreaInfo {
+            first_block: area.first(),
+            blocks: area.blocks(),
+            bytes: area.len(),
+            segments: area.segments()?,
+        }),
+        None => None,
+    };
+    Ok(Info {
+        device: image.store.name().to_owned(),
+        uuid: uuid_text(&image.sb.uuid()),
+        block_size: image.sb.block_size(),
+        blocks: image.sb.blocks_count(),
+        bytelog_bit: image.sb.has_bytelog(),
+        torn_superblock: image.sb.is_torn(),
+        fast_commit: image.sb.has_fast_commit(),
+        needs_recovery: image.sb.needs_recovery(),
+        journal: JournalInfo {
+            external: journal.is_external(),
+            device: journal.store.name().to_owned(),
+            inode: image.sb.journal_inum(),
+            blocks: journal.sb.maxlen(),
+            uuid: uuid_text(&journal.sb.uuid()),
+            transactions: found.ring.as_ref().map_or(0, |ring| ring.transactions()),
+        },
+        obstacles: obstacles(image, area.as_ref()),
+        log: log_info(image, &found),
+        area,
+    })
+}
+
+fn log_info(image: &Image, found: &Inspection<'_>) -> LogInfo {
+    let start = image.sb.block_size();
+    let is_ours = matches!(found.state, State::V1 | State::V2);
+    let log = found.log.filter(|_| is_ours);
+    let area_len = found.area.as_ref().map_or(0, |area| area.len());
+    LogInfo {
+        state: found.state,
+        tid: found.tid,
+        nonce: found
+            .opener
+            .filter(|_| found.state == State::V2)
+            .map(|opener| opener.nonce),
+        commits: match &found.stock {
+            Some(stock) => stock.commits,
+            None => log.map_or(0, |log| log.commits),
+        },
+        records: log.map_or(0, |log| log.records),
+        payload_bytes: log.map_or(0, |log| log.bytes),
+        used: log.map_or(0, |log| log.head.saturating_sub(start)),
+        capacity: area_len.saturating_sub(start),
+        torn: found.torn.clone(),
+        damage: found.damage.clone(),
+    }
+}
+
+/// What stands against using ByteLog: the module's own conditions, as far as they can
+/// be seen from here.
+fn obstacles(image: &Image, area: Option<&AreaInfo>) -> Vec<String> {
+    let mut found = Vec::new();
+    if !image.sb.has_fast_commit() {
+        found.push("no fast_commit feature: enable it with tune2fs -O fast_commit".to_owned());
+    }
+    let page = rustix::param::page_size() as u64;
+    let block = image.sb.block_size();
+    if block != page {
+        found.push(format!(
+            "block size {block} is not the page size {page}: make the filesystem with mke2fs -b {page}"
+        ));
+    }
+    if let Some(area) = area.filter(|area| area.blocks < 2) {
+        found.push(format!(
+            "the fast-commit area of {} is too small: make the journal with mke2fs -J \
+             fast_commit_size=256 or larger",
+            count(area.blocks, "block")
+        ));
+    }
+    let store = &image.journal.store;
+    if store.base() % page != 0 {
+        found.push(format!(
+            "the partition starts at byte {}, which is no multiple of the page size",
+            store.base()
+        ));
+    }
+    if has_dax(store.name()) == Some(false) {
+        found.push(
+            "the journal's device has no DAX: put the journal on persistent memory, an fsdax namespace"
+                .to_owned(),
+        );
+    }
+    found
+}
+
+/// Whether a block device has DAX; `None` for a file.
+fn has_dax(device: &str) -> Option<bool> {
+    let name = std::fs::canonicalize(device).ok()?;
+    let name = name.strip_prefix("/dev").ok()?;
+    let dir = Path::new("/sys/class/block").join(name);
+    // A partition has its queue at the whole device.
+    let queue = [dir.join("queue/dax"), dir.join("../queue/dax")];
+    let dax = queue
+        .iter()
+        .find_map(|path| std::fs::read_to_string(path).ok());
+    Some(dax?.trim() == "1")
+}
+
+impl Report for Info {
+    fn text(&self) -> String {
+        let mut table = Table::default();
+        table.row("filesystem", &self.device);
+        table.row("UUID", &self.uuid);
+        table.row(
+            "size",
+            format_args!(
+                "{} of {} bytes",
+                count(self.blocks, "block"),
+                self.block_size
+            ),
+        );
+        let bit = match (self.bytelog_bit, self.torn_superblock) {
+            (_, true) => "torn: a power cut interrupted its writing",
+            (true, _) => "set",
+            (false, _) => "not set",
+        };
+        table.row("feature bit 0x40000", bit);
+        table.row("fast_commit", yes(self.fast_commit));
+        table.row("needs recovery", yes(self.needs_recovery));
+        let place = match self.journal.external {
+            true => format!("external, {}", self.journal.device),
+            false => format!("internal, inode {}", self.journal.inode),
+        };
+        table.row(
+            "journal",
+            format_args!("{place}, {}", count(self.journal.blocks, "block")),
+        );
+        if self.needs_recovery {
+            table.row(
+                "  to write back",
+                count(self.journal.transactions, "transaction"),
+            );
+        }
+        self.area_rows(&mut table);
+        match self.obstacles.split_first() {
+            None => table.row("ByteLog can be used", "yes"),
+            Some((first, others)) => {
+                table.row("ByteLog can be used", format_args!("no: {first}"));
+                for other in others {
+                    table.row("", other);
+                }
+            }
+        }
+        self.log_rows(&mut table);
+        table.text()
+    }
+}
+
+impl Info {
+    fn area_rows(&self, table: &mut Table) {
+        let Some(area) = &self.area else {
+            table.row("fast-commit area", "none");
+            return;
+        };
+        table.row(
+            "fast-commit area",
+            format_args!(
+                "{} bytes from block {} of the journal, in {}",
+                area.bytes,
+                area.first_block,
+                count(area.segments.len() as u64, "piece")
+            ),
+        );
+        for segment in area.segments.iter().take(LISTED) {
+            table.row(
+                "",
+                format_args!("{} bytes at byte {}", segment.len, segment.device_offset),
+            );
+        }
+        if let Some(more) = area
+            .segments
+            .len()
+            .checked_sub(LISTED)
+            .filter(|more| *more > 0)
+        {
+            table.row("", format_args!("and {}", count(more as u64, "other")));
+        }
+    }
+
+    fn log_rows(&self, table: &mut Table) {
+        let log = &self.log;
+        table.row("log", log.state.text());
+        if let Some(tid) = log.tid {
+            table.row("  transaction", tid);
+        }
+        if matches!(log.state, State::V1 | State::V2) {
+            table.row(
+                "  fast commits",
+                format_args!(
+                    "{}, {} of {} bytes",
+                    log.commits,
+                    count(log.records, "record"),
+                    log.payload_bytes
+                ),
+            );
+            let percent = (100 * log.used).checked_div(log.capacity).unwrap_or(0);
+            table.row(
+                "  fill",
+                format_args!("{} of {} bytes, {percent} %", log.used, log.capacity),
+            );
+        } else if log.state == State::Stock {
+            table.row("  fast commits", log.commits);
+        }
+        if let Some(torn) = &log.torn {
+            table.row(
+                "  torn end",
+                format_args!("at offset {} of the area: {}", torn.offset, torn.reason),
+            );
+        }
+        if let Some(damage) = &log.damage {
+            table.row(
+                "  damage",
+                format_args!("at offset {} of the area: {}", damage.offset, damage.reason),
+            );
+        }
+    }
+}

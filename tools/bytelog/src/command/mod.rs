@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What each subcommand does.
+
+pub mod dump;
+pub mod info;
+mod table;
+pub mod verify;

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `bytelog verify`: the reader's verdict.
+
+use super::table::count;
+use crate::cli::Report;
+use crate::error::{Result, Status};
+use crate::image::Image;
+use crate::log::inspect::{inspect, Finding, State};
+use crate::log::survivors::Survivor;
+use serde::Serialize;
+use std::fmt::Write;
+
+/// What becomes of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// There is no log that recovery would read.
+    Nothing,
+    /// All of it is replayed.
+    Whole,
+    /// A power cut left a fast commit unfinished that nobody was told of; all in front
+    /// of it is replayed.
+    Torn,
+    /// Acknowledged fast commits are missing: nothing is replayed.
+    Damaged,
+}
+
+/// What `bytelog verify` tells.
+#[derive(Debug, Serialize)]
+pub struct Verified {
+    device: String,
+    verdict: Verdict,
+    state: State,
+    tid: Option<u32>,
+    commits: u32,
+    records: u64,
+    payload_bytes: u64,
+    /// Where reading ended, for a torn or damaged log.
+    finding: Option<Finding>,
+    /// Records beyond that place.
+    beyond: Vec<Survivor>,
+}
+
+/// Checks the log of `image`.
+pub fn verify(image: &Image) -> Result<Verified> {
+    let found = inspect(image, None)?;
+    let stock_fault = found.stock.as_ref().and_then(|stock| stock.fault);
+    let verdict = match found.state {
+        State::Damaged => Verdict::Damaged,
+        State::Stock if stock_fault.is_some() => Verdict::Damaged,
+        _ if found.torn.is_some() => Verdict::Torn,
+        State::V1 | State::V2 | State::Stock => Verdict::Whole,
+        _ => Verdict::Nothing,
+    };
+    let stock_finding = stock_fault.map(|reason| Finding {
+        offset: 0,
+        file_offset: found.area.as_ref().and_then(|area| area.file_offset(0)),
+        reason: reason.to_owned(),
+    });
+    let sealed = || found.sealed();
+    Ok(Verified {
+        device: image.store.name().to_owned(),
+        verdict,
+        state: found.state,
+        tid: found.tid,
+        commits: match &found.stock {
+            Some(stock) => stock.commits,
+            None => sealed().map(|entry| entry.commit).max().unwrap_or(0),
+        },
+        records: sealed().count() as u64,
+        payload_bytes: sealed().map(|entry| entry.payload.len() as u64).sum(),
+        finding: found
+            .damage
+            .clone()
+            .or(stock_finding)
+            .or(found.torn.clone()),
+        beyond: found.survivors,
+    })
+}
+
+impl Verified {
+    /// What becomes of the log.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+}
+
+impl Report for Verified {
+    fn text(&self) -> String {
+        let mut out = format!("{}: {}\n", self.device, self.state.text());
+        // Writing to a string does not fail, here and below.
+        if let Some(tid) = self.tid.filter(|_| self.commits > 0) {
+            let _ = writeln!(
+                out,
+                "transaction {tid}: {}, {} of {} bytes, every checksum right",
+                count(self.commits, "fast commit"),
+                count(self.records, "record"),
+                self.payload_bytes
+            );
+        }
+        if let Some(finding) = &self.finding {
+            let place = finding
+                .file_offset
+                .map_or(String::new(), |at| format!(" (byte {at} of the device)"));
+            let _ = writeln!(
+                out,
+                "reading ended at offset {} of the area{place}: {}",
+                finding.offset, finding.reason
+            );
+        }
+        for record in &self.beyond {
+            let _ = writeln!(
+                out,
+                "  record {} of commit {} at offset {}: {}",
+                record.seq, record.commit, record.offset, record.reason
+            );
+        }
+        let _ = writeln!(
+            out,
+            "{}",
+            match self.verdict {
+                Verdict::Nothing => "nothing to replay",
+                Verdict::Whole => "whole: all of it is replayed",
+                Verdict::Torn =>
+                    "torn end, as a power cut leaves it: the unfinished commit was not acknowledged, all \
+                     in front of it is replayed",
+                Verdict::Damaged =>
+                    "damaged: acknowledged fsyncs are missing, nothing is replayed. Keep a copy of the \
+                     device; mount with -o ro,noload to read what was committed in full",
+            }
+        );
+        out
+    }
+
+    fn status(&self) -> Status {
+        match self.verdict {
+            Verdict::Damaged => Status::Refused,
+            _ => Status::Fine,
+        }
+    }
+}

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The superblock: `struct ext4_super_block`.
+
+use crate::bytes::{join, le16, le32, uuid};
+use crate::crc::crc32c;
+use crate::error::{Error, Result};
+use crate::store::Store;
+
+/// Bytes from the start of the filesystem to the primary superblock.
+pub const PRIMARY: u64 = 1024;
+
+/// Bytes of a superblock.
+pub const LEN: usize = 1024;
+
+/// Incompatible feature: what replays the journal must know ByteLog.
+pub const DAX_FC_BYTELOG: u32 = 0x4_0000;
+
+const MAGIC: u16 = 0xef53;
+const COMPAT_HAS_JOURNAL: u32 = 0x4;
+const COMPAT_SPARSE_SUPER2: u32 = 0x200;
+const COMPAT_FAST_COMMIT: u32 = 0x400;
+const INCOMPAT_RECOVER: u32 = 0x4;
+const INCOMPAT_JOURNAL_DEV: u32 = 0x8;
+const INCOMPAT_64BIT: u32 = 0x80;
+const RO_COMPAT_SPARSE_SUPER: u32 = 0x1;
+const RO_COMPAT_METADATA_CSUM: u32 = 0x400;
+
+/// Offsets of fields.
+mod field {
+    pub const BLOCKS_COUNT_LO: usize = 0x04;
+    pub const FIRST_DATA_BLOCK: usize = 0x14;
+    pub const LOG_BLOCK_SIZE: usize = 0x18;
+    pub const BLOCKS_PER_GROUP: usize = 0x20;
+    pub const INODES_PER_GROUP: usize = 0x28;
+    pub const MAGIC: usize = 0x38;
+    pub const REV_LEVEL: usize = 0x4c;
+    pub const INODE_SIZE: usize = 0x58;
+    pub const COMPAT: usize = 0x5c;
+    pub const INCOMPAT: usize = 0x60;
+    pub const RO_COMPAT: usize = 0x64;
+    pub const UUID: usize = 0x68;
+    pub const JOURNAL_UUID: usize = 0xd0;
+    pub const JOURNAL_INUM: usize = 0xe0;
+    pub const JOURNAL_DEV: usize = 0xe4;
+    pub const DESC_SIZE: usize = 0xfe;
+    pub const BLOCKS_COUNT_HI: usize = 0x150;
+    pub const BACKUP_BGS: usize = 0x24c;
+    pub const CHECKSUM: usize = 0x3fc;
+}
+
+/// A superblock whose magic, sizes and checksum are right.
+#[derive(Clone)]
+pub struct Superblock {
+    raw: Vec<u8>,
+    /// Whether the sectors that it lies in are of two writes: one with the ByteLog bit
+    /// and one without it.
+    torn: bool,
+}
+
+impl Superblock {
+    /// Reads the one at byte `at` of the filesystem.
+    pub fn read(store: &dyn Store, at: u64) -> Result<Self> {
+        if store.len() < at.saturating_add(LEN as u64) {
+            return Err(store
+                .refuse(at, "it is too short for an ext4 filesystem")
+                .remedy("name the device, image or partition that has the filesystem"));
+        }
+        let mut sb = Self {
+            raw: store.read(at, LEN)?,
+            torn: false,
+        };
+        if le16(&sb.raw, field::MAGIC) != MAGIC {
+            return Err(store
+                .refuse(
+                    at,
+                    "no ext4 filesystem: the superblock's magic is not there",
+                )
+                .remedy("for a partition of an image name it with --partition or --offset"));
+        }
+        sb.check_checksum(store, at)?;
+        sb.check_sizes().map_err(|what| {
+            store
+                .refuse(at, what)
+                .remedy("the superblock is damaged: see e2fsck -b")
+        })?;
+        Ok(sb)
+    }
+
+    fn check_checksum(&mut self, store: &dyn Store, at: u64) -> Result<()> {
+        if !self.has_checksums() || self.stored_checksum() == self.checksum() {
+            return Ok(());
+        }
+        // The field and the checksum are in different sectors.
+        let mut other = self.clone();
+        other.flip_bytelog();
+        if self.stored_checksum() == other.checksum() {
+            self.torn = true;
+            return Ok(());
+        }
+        Err(store
+            .refuse(at, "the superblock's checksum does not match")
+            .remedy("the superblock is damaged: see e2fsck -b"))
+    }
+
+    fn check_sizes(&self) -> std::result::Result<(), &'static str> {
+        if le32(&self.raw, field::LOG_BLOCK_SIZE) > 6 {
+            return Err("the block size is not one of ext4's");
+        }
+        if self.rev_level() > 0 && !self.inode_size().is_power_of_two() {
+            return Err("the inode size is not a power of two");
+        }
+        if self.inode_size() < 128 || u64::from(self.inode_size()) > self.block_size() {
+            return Err("the inode size is not one of ext4's");
+        }
+        if self.blocks_per_group() == 0 || self.inodes_per_group() == 0 {
+            return Err("its block groups are empty");
+        }
+        if self.blocks_count() == 0 || self.blocks_count() > 1 << 48 {
+            return Err("the number of blocks is not possible");
+        }
+        Ok(())
+    }
+
+    fn rev_level(&self) -> u32 {
+        le32(&self.raw, field::REV_LEVEL)
+    }
+
+    /// Whether a write of this superblock was cut in the middle: its checksum is that
+    /// of the same superblock with the ByteLog bit the other way.
+    pub fn is_torn(&self) -> bool {
+        self.torn
+    }
+
+    /// Bytes in a block: 1024 to 65536.
+    pub fn block_size(&self) -> u64 {
+        1024 << le32(&self.raw, field::LOG_BLOCK_SIZE)
+    }
+
+    /// Blocks in the filesystem.
+    pub fn blocks_count(&self) -> u64 {
+        let high = match self.incompat() & INCOMPAT_64BIT {
+            0 => 0,
+            _ => le32(&self.raw, field::BLOCKS_COUNT_HI),
+        };
+        join(high, le32(&self.raw, field::BLOCKS_COUNT_LO))
+    }
+
+    /// Number of the block that holds the superblock.
+    pub fn first_data_block(&self) -> u32 {
+        le32(&self.raw, field::FIRST_DATA_BLOCK)
+    }
+
+    /// Blocks in a group.
+    pub fn blocks_per_group(&self) -> u32 {
+        le32(&self.raw, field::BLOCKS_PER_GROUP)
+    }
+
+    /// Inodes in a group.
+    pub fn inodes_per_group(&self) -> u32 {
+        le32(&self.raw, field::INODES_PER_GROUP)
+    }
+
+    /// Bytes of an inode.
+    pub fn inode_size(&self) -> u16 {
+        match self.rev_level() {
+            0 => 128,
+            _ => le16(&self.raw, field::INODE_SIZE),
+        }
+    }
+
+    /// Bytes of a group descriptor.
+    pub fn desc_size(&self) -> u16 {
+        match self.incompat() & INCOMPAT_64BIT {
+            0 => 32,
+            _ => le16(&self.raw, field::DESC_SIZE).max(64),
+        }
+    }
+
+    /// The filesystem's UUID, which seeds ByteLog's chain.
+    pub fn uuid(&self) -> [u8; 16] {
+        uuid(&self.raw, field::UUID)
+    }
+
+    /// UUID of the journal's own device.
+    pub fn journal_uuid(&self) -> [u8; 16] {
+        uuid(&self.raw, field::JOURNAL_UUID)
+    }
+
+    /// Inode of an internal journal, 0 if it is external.
+    pub fn journal_inum(&self) -> u32 {
+        le32(&self.raw, field::JOURNAL_INUM)
+    }
+
+    /// Device number of an external journal, as the kernel last saw it.
+    pub fn journal_dev(&self) -> u32 {
+        le32(&self.raw, field::JOURNAL_DEV)
+    }
+
+    fn incompat(&self) -> u32 {
+        le32(&self.raw, field::INCOMPAT)
+    }
+
+    fn compat(&self) -> u32 {
+        le32(&self.raw, field::COMPAT)
+    }
+
+    fn has_checksums(&self) -> bool {
+        le32(&self.raw, field::RO_COMPAT) & RO_COMPAT_METADATA_CSUM != 0
+    }
+
+    /// Whether there is a journal.
+    pub fn has_journal(&self) -> bool {
+        self.compat() & COMPAT_HAS_JOURNAL != 0
+    }
+
+    /// Whether fast commits are enabled.
+    pub fn has_fast_commit(&self) -> bool {
+        self.compat() & COMPAT_FAST_COMMIT != 0
+    }
+
+    /// Whether the journal may have something to recover.
+    pub fn needs_recovery(&self) -> bool {
+        self.incompat() & INCOMPAT_RECOVER != 0
+    }
+
+    /// Whether this is the superblock of a journal's own device.
+    pub fn is_journal_device(&self) -> bool {
+        self.incompat() & INCOMPAT_JOURNAL_DEV != 0
+    }
+
+    /// Whether the ByteLog bit is set.
+    pub fn has_bytelog(&self) -> bool {
+        self.incompat() & DAX_FC_BYTELOG != 0
+    }
+
+    fn stored_checksum(&self) -> u32 {
+        le32(&self.raw, field::CHECKSUM)
+    }
+
+    fn checksum(&self) -> u32 {
+        crc32c(!0, self.raw.get(..field::CHECKSUM).unwrap_or_default())
+    }
+
+    fn put(&mut self, at: usize, value: u32) {
+        if let Some(place) = self.raw.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+            *place = value.to_le_bytes();
+        }
+    }
+
+    fn flip_bytelog(&mut self) {
+        self.put(field::INCOMPAT, self.incompat() ^ DAX_FC_BYTELOG);
+    }
+
+    /// Sets or clears the ByteLog bit.
+    pub fn set_bytelog(&mut self, on: bool) {
+        if self.has_bytelog() != on {
+            self.flip_bytelog();
+        }
+        self.torn = false;
+    }
+
+    /// Writes it to byte `at` of the filesystem, with its checksum.
+    pub fn write(&mut self, store: &dyn Store, at: u64) -> Result<()> {
+        if self.has_checksums() {
+            self.put(field::CHECKSUM, self.checksum());
+        }
+        store.write_at(at, &self.raw)
+    }
+
+    /// Bytes from the start of the filesystem to each backup of the superblock.
+    pub fn backups(&self) -> Vec<u64> {
+        let first = u64::from(self.first_data_block());
+        let per_group = u64::from(self.blocks_per_group());
+        let blocks = self.blocks_count().saturating_sub(first);
+        let groups = blocks.div_ceil(per_group);
+        let chosen: Vec<u64> = if self.compat() & COMPAT_SPARSE_SUPER2 != 0 {
+            [0, 4]
+                .map(|at| u64::from(le32(&self.raw, field::BACKUP_BGS + at)))
+                .into_iter()
+                .filter(|group| (1..groups).contains(group))
+                .collect()
+        } else if le32(&self.raw, field::RO_COMPAT) & RO_COMPAT_SPARSE_SUPER != 0 {
+            sparse_groups(groups)
+        } else {
+            (1..groups).collect()
+        };
+        let at = |group: u64| group.checked_mul(per_group)?.checked_add(first);
+        let blocks = chosen.into_iter().filter_map(at);
+        blocks.map(|block| block * self.block_size()).collect()
+    }
+
+    /// The backup at byte `at`, if it is one of this filesystem.
+    pub fn backup(&self, store: &dyn Store, at: u64) -> Result<Self> {
+        let backup = Self::read(store, at)?;
+        if backup.uuid() != self.uuid() {
+            return Err(Error::refused(
+                store.name(),
+                "the backup superblock there is of another filesystem",
+            )
+            .at(store.base().saturating_add(at))
+            .remedy("check the filesystem with e2fsck -f first"));
+        }
+        Ok(backup)
+    }
+}
+
+/// Group 1 and the powers of 3, 5 and 7, below `groups`.
+fn sparse_groups(groups: u64) -> Vec<u64> {
+    let mut found: Vec<u64> = [3u64, 5, 7]
+        .into_iter()
+        .flat_map(|base| {
+            std::iter::successors(Some(base), move |n| n.checked_mul(base))
+                .take_while(move |n| *n < groups)
+        })
+        .collect();
+    if groups > 1 {
+        found.push(1);
+    }
+    found.sort_unstable();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_with_a_backup() {
+        assert_eq!(sparse_groups(1), [0u64; 0]);
+        assert_eq!(sparse_groups(2), [1]);
+        assert_eq!(sparse_groups(50), [1, 3, 5, 7, 9, 25, 27, 49]);
+    }
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A filesystem with its journal, opened.
+
+use crate::bytes::uuid_text;
+use crate::error::{Error, Result};
+use crate::ext4::superblock::{Superblock, PRIMARY};
+use crate::jbd2::journal::Journal;
+use crate::store::{Access, FileStore, Store};
+use rustix::fs::{major, minor};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// Where a filesystem and its journal are.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Device or image file.
+    pub path: PathBuf,
+    /// Bytes from its start to the filesystem.
+    pub offset: u64,
+    /// Bytes of the filesystem's partition, where it is in one.
+    pub len: Option<u64>,
+    /// Device or file of an external journal.
+    pub journal: Option<PathBuf>,
+}
+
+/// An opened filesystem.
+#[derive(Clone)]
+pub struct Image {
+    /// What the filesystem is on.
+    pub store: Rc<dyn Store>,
+    /// Its superblock.
+    pub sb: Superblock,
+    /// Its journal.
+    pub journal: Journal,
+}
+
+impl Image {
+    /// Opens the filesystem at `place`.
+    pub fn open(place: &Place, access: Access) -> Result<Self> {
+        let store = FileStore::open(&place.path, access, place.offset, place.len)?;
+        Self::of(Rc::new(store), |sb| {
+            let path = journal_path(place, sb)?;
+            Ok(Rc::new(FileStore::open(&path, access, 0, None)?))
+        })
+    }
+
+    /// The filesystem on `store`; `external` is asked for its journal's device if it
+    /// is not inside.
+    pub fn of(
+        store: Rc<dyn Store>,
+        external: impl FnOnce(&Superblock) -> Result<Rc<dyn Store>>,
+    ) -> Result<Self> {
+        let sb = Superblock::read(store.as_ref(), PRIMARY)?;
+        if sb.is_journal_device() {
+            return Err(
+                Error::refused(store.name(), "this is a journal's own device")
+                    .remedy("name the filesystem's device, and this one with --journal"),
+            );
+        }
+        if !sb.has_journal() {
+            return Err(
+                Error::refused(store.name(), "the filesystem has no journal")
+                    .remedy("make one with tune2fs -j -O fast_commit"),
+            );
+        }
+        let journal = match sb.journal_inum() {
+            0 => Journal::external(external(&sb)?, &sb)?,
+            _ => Journal::internal(&store, &sb)?,
+        };
+        Ok(Self { store, sb, journal })
+    }
+
+    /// The same filesystem, read again.
+    pub fn reopen(&self) -> Result<Self> {
+        let journal = self.journal.store.clone();
+        Self::of(self.store.clone(), |_| Ok(journal))
+    }
+
+    /// Whether recovery has anything to look at.
+    pub fn is_dirty(&self) -> bool {
+        self.sb.needs_recovery()
+    }
+}
+
+/// The device of an external journal: the one named, or by its UUID, or by the number
+/// that it had when the filesystem was last mounted.
+fn journal_path(place: &Place, sb: &Superblock) -> Result<PathBuf> {
+    if let Some(path) = &place.journal {
+        return Ok(path.clone());
+    }
+    let uuid = uuid_text(&sb.journal_uuid());
+    // As new_decode_dev() has it.
+    let raw = sb.journal_dev();
+    let dev = rustix::fs::makedev(
+        (raw & 0xf_ff00) >> 8,
+        (raw & 0xff) | ((raw >> 12) & 0xf_ff00),
+    );
+    let candidates = [
+        format!("/dev/disk/by-uuid/{uuid}"),
+        format!("/dev/block/{}:{}", major(dev), minor(dev)),
+    ];
+    let found = candidates.into_iter().find(|path| Path::new(path).exists());
+    found.map(PathBuf::from).ok_or_else(|| {
+        let name = place.path.display().to_string();
+        Error::failed(
+            &name,
+            format_args!("its journal {uuid} is on another device"),
+        )
+        .remedy("name that with --journal")
+    })
+}

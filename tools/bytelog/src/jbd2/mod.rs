@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The journal: its superblock, its blocks, the transactions in it, and the
+//! fast-commit area at its end. Everything on the media is big endian.
+
+pub mod area;
+pub mod block;
+pub mod journal;
+pub mod scan;
+pub mod superblock;

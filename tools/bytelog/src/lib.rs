@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the `bytelog` command does, apart from its command line.
+//!
+//! Data goes one way: a [`store`] has bytes, [`ext4`] finds the journal in them,
+//! [`jbd2`] finds the fast-commit area in the journal and the transaction that
+//! recovery ends before, [`log`] reads the area with the format crate, and each
+//! [`command`] tells or changes something.
+
+#![forbid(unsafe_code)]
+
+mod bytes;
+pub mod cli;
+pub mod command;
+pub mod crc;
+pub mod error;
+pub mod ext4;
+pub mod image;
+pub mod jbd2;
+pub mod log;
+pub mod store;

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where the bytes are: a device, an image file, or a part of one.
+
+use crate::error::{Error, Result};
+use rustix::fs::{FlockOperation, OFlags};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+
+/// Bytes that are written together or not at all, whatever happens to the power.
+pub const SECTOR: usize = 512;
+
+/// Bytes that can be read and written.
+pub trait Store {
+    /// The file's name, for messages.
+    fn name(&self) -> &str;
+
+    /// Bytes from the start of the file to the start of this part of it.
+    fn base(&self) -> u64 {
+        0
+    }
+
+    /// Length in bytes.
+    fn len(&self) -> u64;
+
+    /// Whether there is nothing in it.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Fills `buf` from offset `at`. It is an error if there are not so many bytes.
+    fn read_at(&self, at: u64, buf: &mut [u8]) -> Result<()>;
+
+    /// Writes `bytes` at offset `at`. Until [`sync`](Self::sync) returns, any of the
+    /// sectors written may have reached the medium or not.
+    fn write_at(&self, at: u64, bytes: &[u8]) -> Result<()>;
+
+    /// Waits until everything written is durable.
+    fn sync(&self) -> Result<()>;
+}
+
+impl dyn Store + '_ {
+    /// An error at offset `at`, as the file has it.
+    pub fn refuse(&self, at: u64, cause: impl std::fmt::Display) -> Error {
+        Error::refused(self.name(), cause).at(self.base().saturating_add(at))
+    }
+
+    /// `len` bytes at offset `at`.
+    pub fn read(&self, at: u64, len: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        self.read_at(at, &mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// How a file is to be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// For reading only, mounted or not.
+    Read,
+    /// For writing, which nobody else may do meanwhile.
+    Write,
+}
+
+/// A file, a device, or a part of one.
+pub struct FileStore {
+    file: File,
+    name: String,
+    base: u64,
+    len: u64,
+}
+
+impl FileStore {
+    /// Opens the bytes of `path` from `base` on, `len` of them or up to the end.
+    pub fn open(path: &Path, access: Access, base: u64, len: Option<u64>) -> Result<Self> {
+        let name = path.display().to_string();
+        let file = open(path, access)?;
+        let end = (&file)
+            .seek(SeekFrom::End(0))
+            .map_err(|error| Error::failed(&name, error))?;
+        let rest = end.checked_sub(base).filter(|rest| *rest > 0);
+        let rest = rest.ok_or_else(|| {
+            Error::failed(&name, format_args!("it ends at byte {end}"))
+                .at(base)
+                .remedy("check --offset")
+        })?;
+        Ok(Self {
+            file,
+            name,
+            base,
+            len: len.unwrap_or(rest).min(rest),
+        })
+    }
+
+    fn place(&self, at: u64, len: usize) -> Result<u64> {
+        let end = at.checked_add(len as u64);
+        match (end, self.base.checked_add(at)) {
+            (Some(end), Some(place)) if end <= self.len => Ok(place),
+            _ => Err(Error::refused(
+                &self.name,
+                format_args!(
+                    "{len} bytes are needed there, but the filesystem's file ends at {}",
+                    self.len
+                ),
+            )
+            .at(self.base.saturating_add(at))
+            .remedy("the file is cut short, or its metadata is damaged")),
+        }
+    }
+}
+
+fn open(path: &Path, access: Access) -> Result<File> {
+    let name = path.display().to_string();
+    let fail = |error: std::io::Error| Error::failed(&name, error);
+    if access == Access::Read {
+        return File::open(path).map_err(fail);
+    }
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    let kind = fs::metadata(path).map_err(fail)?.file_type();
+    if kind.is_block_device() {
+        // Fails where the device is mounted or otherwise in use.
+        options.custom_flags(OFlags::EXCL.bits() as i32);
+        return options.open(path).map_err(|error| {
+            let busy = error.kind() == std::io::ErrorKind::ResourceBusy;
+            let failed = fail(error);
+            if busy {
+                failed.remedy("it is mounted or in use: unmount it first")
+            } else {
+                failed
+            }
+        });
+    }
+    let file = options.open(path).map_err(fail)?;
+    if let Some(device) = loop_device_of(path) {
+        return Err(
+            Error::failed(&name, format_args!("it is attached to {device}"))
+                .remedy("name that device, or detach it with losetup -d"),
+        );
+    }
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
+        Error::failed(&name, format_args!("it cannot be locked: {error}"))
+            .remedy("another program is using it: wait for that")
+    })?;
+    Ok(file)
+}
+
+/// The loop device that a file is behind, if there is one.
+fn loop_device_of(path: &Path) -> Option<String> {
+    let path = fs::canonicalize(path).ok()?;
+    for entry in fs::read_dir("/sys/block").ok()?.flatten() {
+        let backing = fs::read_to_string(entry.path().join("loop/backing_file"));
+        if backing.is_ok_and(|backing| Path::new(backing.trim_end()) == path) {
+            return Some(format!("/dev/{}", entry.file_name().to_string_lossy()));
+        }
+    }
+    None
+}
+
+impl Store for FileStore {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn base(&self) -> u64 {
+        self.base
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, at: u64, buf: &mut [u8]) -> Result<()> {
+        let place = self.place(at, buf.len())?;
+        self.file
+            .read_exact_at(buf, place)
+            .map_err(|error| Error::failed(&self.name, error).at(place))
+    }
+
+    fn write_at(&self, at: u64, bytes: &[u8]) -> Result<()> {
+        let place = self.place(at, bytes.len())?;
+        self.file
+            .write_all_at(bytes, place)
+            .map_err(|error| Error::failed(&self.name, error).at(place))
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.file
+            .sync_all()
+            .map_err(|error| Error::failed(&self.name, error))
+    }
+}
