@@ -110,6 +110,8 @@ pub enum DeviceKind {
     Virtio,
     /// An ordinary disk.
     Disk,
+    /// A disk with untorn writes; few machines have it.
+    Nvme,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -19,12 +19,14 @@ pub const DISK_MIB: u64 = 192;
 pub const SYNC_IMAGE: &str = "sync.img";
 pub const VIRTIO_IMAGE: &str = "virtio.img";
 pub const DISK_IMAGE: &str = "disk.img";
-/// What the disk held when the machine was started, and what was written to it
-/// since.
-pub const DISK_BASE: &str = "disk.base";
-pub const DISK_LOG: &str = "disk.log";
-/// Those that are as large as a device.
-pub const FILES: [&str; 5] = [SYNC_IMAGE, VIRTIO_IMAGE, DISK_IMAGE, DISK_BASE, DISK_LOG];
+pub const NVME_IMAGE: &str = "nvme.img";
+
+/// The disks: what each holds; what it held when the machine was started, and what
+/// was written to it since.
+pub const DISKS: [[&str; 3]; 2] = [
+    [DISK_IMAGE, "disk.base", "disk.log"],
+    [NVME_IMAGE, "nvme.base", "nvme.log"],
+];
 pub const SOCKET: &str = "channel.sock";
 pub const CONSOLE: &str = "console.log";
 pub const QEMU_LOG: &str = "qemu.log";
@@ -43,12 +45,19 @@ pub struct VmConfig {
     pub cpus: u32,
     /// Deterministic instruction counting (`-icount shift=N`), one CPU.
     pub icount: Option<u8>,
+    /// A second disk, which makes untorn writes.
+    pub nvme: bool,
     /// A shell on the terminal instead of the protocol; the value is the one
     /// for dax_fc_bytelog.
     pub shell: Option<String>,
 }
 
 impl VmConfig {
+    /// The files behind the disks that the machine has.
+    pub fn disks(&self) -> &'static [[&'static str; 3]] {
+        &DISKS[..1 + usize::from(self.nvme)]
+    }
+
     fn cmdline(&self) -> String {
         let mut words = vec![
             "console=ttyS0".to_owned(),
@@ -108,12 +117,19 @@ impl VmConfig {
             "-object memory-backend-file,id=async,share=on,size={VIRTIO_MIB}M,mem-path={VIRTIO_IMAGE}"
         ));
         arg("-device virtio-pmem-pci,memdev=async");
-        // Every write is noted, so that a cut can take back what was not flushed.
-        arg(&format!(
-            "-blockdev driver=blklogwrites,node-name=disk,file.driver=file,file.filename={DISK_IMAGE},\
-             file.cache.no-flush=on,log.driver=file,log.filename={DISK_LOG},log.cache.no-flush=on"
-        ));
-        arg("-device virtio-blk-pci,drive=disk");
+        for (i, [image, _, log]) in self.disks().iter().enumerate() {
+            // Every write is noted, so that a cut can take back what was not flushed.
+            arg(&format!(
+                "-blockdev driver=blklogwrites,node-name=disk{i},file.driver=file,\
+                 file.filename={image},file.cache.no-flush=on,log.driver=file,\
+                 log.filename={log},log.cache.no-flush=on"
+            ));
+        }
+        arg("-device virtio-blk-pci,drive=disk0");
+        if self.nvme {
+            // A logical block, which is what NVMe never tears, is a page.
+            arg("-device nvme,serial=bytelog,drive=disk1,logical_block_size=4096,physical_block_size=4096");
+        }
         if self.shell.is_some() {
             arg("-serial mon:stdio");
         } else {
@@ -145,6 +161,7 @@ mod tests {
             accel: Accel::Tcg,
             cpus: 2,
             icount: None,
+            nvme: false,
             shell: None,
         };
         let text = format!("{:?}", config.command());

@@ -101,6 +101,7 @@ impl Common {
             accel: self.accel,
             cpus: 2,
             icount: None,
+            nvme: false,
             shell,
         };
         std::fs::create_dir_all(&self.workdir)
@@ -111,7 +112,8 @@ impl Common {
 
     fn leave(&self) {
         if !self.keep {
-            for path in config::FILES {
+            let pmem = [config::SYNC_IMAGE, config::VIRTIO_IMAGE];
+            for path in pmem.iter().chain(config::DISKS.iter().flatten()) {
                 let _ = std::fs::remove_file(path);
             }
         }
@@ -121,7 +123,9 @@ impl Common {
 fn shell(common: &Common, option: String) -> Result<bool> {
     let config = common.enter(Some(option))?;
     vm::make_images()?;
-    std::fs::File::create(config::DISK_LOG)?;
+    for [_, _, log] in config.disks() {
+        std::fs::File::create(log)?;
+    }
     let status = config.command().status().context("qemu-system-x86_64")?;
     if !status.success() {
         bail!("QEMU: {status}");

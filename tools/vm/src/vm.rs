@@ -25,6 +25,7 @@ const POWER_OFF: Duration = Duration::from_secs(30);
 
 pub struct Vm {
     child: Child,
+    disks: &'static [[&'static str; 3]],
     channel: Channel,
     pub console: Console,
     pub hello: Hello,
@@ -48,6 +49,7 @@ pub fn make_images() -> Result<()> {
         (config::SYNC_IMAGE, config::SYNC_MIB),
         (config::VIRTIO_IMAGE, config::VIRTIO_MIB),
         (config::DISK_IMAGE, config::DISK_MIB),
+        (config::NVME_IMAGE, config::DISK_MIB),
     ] {
         let file = File::options()
             .write(true)
@@ -64,9 +66,11 @@ impl Vm {
     /// Starts a machine in the current directory and waits for its agent.
     pub fn boot(config: &VmConfig) -> Result<Self> {
         make_images()?;
-        // The disk's cache is empty, and nothing has been written through it.
-        fs::copy(config::DISK_IMAGE, config::DISK_BASE).context(config::DISK_BASE)?;
-        File::create(config::DISK_LOG).context(config::DISK_LOG)?;
+        // The disks' caches are empty, and nothing has been written through them.
+        for [image, base, log] in config.disks() {
+            fs::copy(image, base).context(*base)?;
+            File::create(log).context(*log)?;
+        }
         match fs::remove_file(config::SOCKET) {
             Err(err) if err.kind() != ErrorKind::NotFound => return Err(err.into()),
             _ => {}
@@ -95,6 +99,7 @@ impl Vm {
         let child = starting.0.take().context("QEMU")?;
         let mut vm = Self {
             child,
+            disks: config.disks(),
             channel,
             console,
             hello: Hello {
@@ -138,18 +143,16 @@ impl Vm {
     }
 
     /// Cuts the power: the machine stops where it is, and of what was not flushed
-    /// the disk keeps what `seed` says. Returns what each workload had
+    /// the disks keep what `seed` says. Returns what each workload had
     /// acknowledged.
     pub fn cut(mut self, seed: u64) -> Result<HashMap<u64, Acks>> {
         self.child.kill().context("kill QEMU")?;
         self.child.wait().context("wait for QEMU")?;
         let acks = self.channel.drain()?;
-        disk::discard(
-            config::DISK_IMAGE.as_ref(),
-            config::DISK_BASE.as_ref(),
-            config::DISK_LOG.as_ref(),
-            seed,
-        )?;
+        for files in self.disks {
+            let [image, base, log] = files.map(Path::new);
+            disk::discard(image, base, log, seed)?;
+        }
         self.console.check()?;
         Ok(acks)
     }

@@ -55,6 +55,9 @@ fn kind_of(name: &str, sysfs: &Path) -> Option<DeviceKind> {
     if name.starts_with("vd") {
         return Some(DeviceKind::Disk);
     }
+    if name.starts_with("nvme") {
+        return Some(DeviceKind::Nvme);
+    }
     if !name.starts_with("pmem") {
         return None;
     }

@@ -26,6 +26,7 @@ const DEVICE_MODULES: &[&str] = &[
     "nd_e820",
     "virtio_pmem",
     "virtio_blk",
+    "nvme",
 ];
 
 pub fn run() -> Result<()> {

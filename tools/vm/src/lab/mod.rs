@@ -55,6 +55,7 @@ impl Dev {
             DeviceKind::Sync => config::SYNC_IMAGE,
             DeviceKind::Virtio => config::VIRTIO_IMAGE,
             DeviceKind::Disk => config::DISK_IMAGE,
+            DeviceKind::Nvme => config::NVME_IMAGE,
         }
     }
 
@@ -63,6 +64,7 @@ impl Dev {
             DeviceKind::Sync => "synchronous pmem",
             DeviceKind::Virtio => "virtio-pmem",
             DeviceKind::Disk => "virtio-blk",
+            DeviceKind::Nvme => "NVMe",
         }
     }
 }

@@ -36,6 +36,10 @@ pub const TESTS: &[Test] = &[
         name: "external-cut-loses-nothing",
         run: cuts,
     },
+    Test {
+        name: "external-cut-of-untorn-writes",
+        run: untorn,
+    },
 ];
 
 /// What is said of file data on a disk.
@@ -168,29 +172,64 @@ fn io(lab: &mut Lab, kind: DeviceKind, flushes: u64) -> Result<()> {
 
 fn cuts(lab: &mut Lab) -> Result<()> {
     let seed = lab.seed;
+    let (sync, virtio, disk) = (DeviceKind::Sync, DeviceKind::Virtio, DeviceKind::Disk);
     let jobs = [
-        (DeviceKind::Sync, Kind::Blocks, How::Write),
-        (DeviceKind::Virtio, Kind::Blocks, How::Direct),
-        (DeviceKind::Sync, Kind::Blocks, How::Mmap),
-        (DeviceKind::Virtio, Kind::Mixed, How::Write),
+        (disk, sync, Kind::Blocks, How::Write),
+        (disk, virtio, Kind::Blocks, How::Direct),
+        (disk, sync, Kind::Blocks, How::Mmap),
+        (disk, virtio, Kind::Mixed, How::Write),
+        // Files through DAX.
+        (virtio, sync, Kind::Blocks, How::Write),
+        (virtio, sync, Kind::Blocks, How::Mmap),
+        (sync, virtio, Kind::Mixed, How::Write),
     ];
-    for (kind, work, how) in jobs {
-        one_cut(lab, kind, work, how)?;
+    for (data, journal, work, how) in jobs {
+        one_cut(lab, data, journal, work, how)?;
         lab.seed += 1;
     }
     lab.seed = seed;
     Ok(())
 }
 
-fn one_cut(lab: &mut Lab, kind: DeviceKind, work: Kind, how: How) -> Result<()> {
-    let (disk, journal) = fresh(lab, kind)?;
-    lab.mount(&disk, &options(&journal))?;
+/// Untorn writes need a disk that has them.
+fn untorn(lab: &mut Lab) -> Result<()> {
+    lab.power_off()?;
+    lab.config.nvme = true;
+    let outcome = one_cut(
+        lab,
+        DeviceKind::Nvme,
+        DeviceKind::Sync,
+        Kind::Blocks,
+        How::Atomic,
+    );
+    lab.config.nvme = false;
+    outcome?;
+    lab.power_off()
+}
+
+fn one_cut(
+    lab: &mut Lab,
+    data: DeviceKind,
+    journal: DeviceKind,
+    work: Kind,
+    how: How,
+) -> Result<()> {
+    lab.with(Ext4::ByteLog)?;
+    let (disk, journal) = (lab.dev(data)?, lab.dev(journal)?);
+    lab.mkfs_external(&disk, &journal, SIZE)?;
+    let dax = match data {
+        DeviceKind::Disk | DeviceKind::Nvme => "",
+        DeviceKind::Sync | DeviceKind::Virtio => "dax=always,",
+    };
+    let options = format!("{dax}{}", options(&journal));
+    lab.mount(&disk, &options)?;
     let spec = Spec::new(work, lab.seed, ENDLESS).how(how);
     let acks = lab.cut_during(&[(disk.clone(), spec.clone())], 120)?[0];
     lab.with(Ext4::ByteLog)?;
-    lab.mount(&disk, &options(&journal))?;
+    lab.mount(&disk, &options)?;
     println!(
-        "   {work:?} {how:?}, journal on {}: {} fsyncs",
+        "   {work:?} {how:?}, data on {}, journal on {}: {} fsyncs",
+        disk.label(),
         journal.label(),
         acks.fsyncs
     );
