@@ -7,7 +7,7 @@ use crate::config::VmConfig;
 use crate::lab::{Dev, Ext4, Lab};
 use anyhow::{ensure, Context, Result};
 use bytelog_guest::oracle::Verdict;
-use bytelog_guest::proto::IoCounts;
+use bytelog_guest::proto::{DeviceKind, IoCounts};
 use bytelog_guest::workload::{Kind, Spec};
 use comfy_table::{presets, CellAlignment, Table};
 use std::time::Instant;
@@ -21,8 +21,53 @@ const WARM_UP: u64 = 3;
 /// More operations than will ever be reached: the workload is running at the cut.
 const ENDLESS: u64 = 1_000_000;
 
+/// How the device of a filesystem with its journal elsewhere is called.
+const ON_PMEM: &str = ", journal on pmem";
+
+/// A filesystem's device, and where its journal is if not there.
+type Place = (DeviceKind, Option<DeviceKind>);
+
+/// What is mounted side by side, with one ext4.
+struct Variant {
+    name: &'static str,
+    ext4: Ext4,
+    option: &'static str,
+    places: &'static [Place],
+}
+
+const VARIANTS: [Variant; 4] = [
+    Variant {
+        name: "stock",
+        ext4: Ext4::Stock,
+        option: "",
+        places: &[
+            (DeviceKind::Virtio, None),
+            (DeviceKind::Sync, None),
+            (DeviceKind::Disk, None),
+        ],
+    },
+    Variant {
+        name: "ByteLog",
+        ext4: Ext4::ByteLog,
+        option: ",dax_fc_bytelog=on",
+        places: &[(DeviceKind::Virtio, None), (DeviceKind::Sync, None)],
+    },
+    Variant {
+        name: "stock",
+        ext4: Ext4::Stock,
+        option: "",
+        places: &[(DeviceKind::Disk, Some(DeviceKind::Sync))],
+    },
+    Variant {
+        name: "ByteLog",
+        ext4: Ext4::ByteLog,
+        option: ",dax_fc_bytelog=on",
+        places: &[(DeviceKind::Disk, Some(DeviceKind::Sync))],
+    },
+];
+
 struct Row {
-    device: &'static str,
+    device: String,
     variant: &'static str,
     acks: Acks,
     verdict: Verdict,
@@ -39,32 +84,40 @@ impl Demo {
         println!("[{:5.1}s] {text}", self.start.elapsed().as_secs_f64());
     }
 
-    /// One variant on both devices: two boots, one cut.
-    fn variant(&mut self, name: &'static str, ext4: Ext4, option: &str) -> Result<Vec<Row>> {
-        let opts = format!("dax=always,commit=600{option}");
-        let devs = self.boot(name, ext4)?;
+    /// One variant on all its devices: two boots, one cut.
+    fn variant(&mut self, variant: &Variant) -> Result<Vec<Row>> {
+        let name = variant.name;
+        let devs = self.boot(variant)?;
         let mut measured = Vec::new();
-        for dev in &devs {
-            let label = dev.label();
-            self.lab.mkfs(dev, "", "")?;
-            self.lab.mount(dev, &opts)?;
+        for (dev, journal) in &devs {
+            let label = label(dev, journal.as_ref());
+            match journal {
+                Some(journal) => self.lab.mkfs_external(dev, journal, "")?,
+                None => self.lab.mkfs(dev, "", "")?,
+            }
+            self.lab
+                .mount(dev, &options(variant, dev, journal.as_ref()))?;
             let spec = Spec::new(Kind::Fast, self.lab.seed + 1, WARM_UP + MEASURED);
             measured.push(self.lab.measure(dev, "measured", &spec)?);
             self.say(&format!("{name}, {label}: {MEASURED} fsyncs measured"));
         }
         let spec = Spec::new(Kind::Mixed, self.lab.seed, ENDLESS);
-        let jobs: Vec<(Dev, Spec)> = devs.iter().map(|dev| (dev.clone(), spec.clone())).collect();
+        let jobs: Vec<(Dev, Spec)> = devs
+            .iter()
+            .map(|(dev, _)| (dev.clone(), spec.clone()))
+            .collect();
         let acks = self.lab.cut_during(&jobs, ACKS)?;
         let counts: Vec<String> = acks.iter().map(|acks| acks.fsyncs.to_string()).collect();
         self.say(&format!(
             "{name}: power cut, filesystems busy; fsyncs acknowledged: {}",
-            counts.join(" and ")
+            counts.join(", ")
         ));
 
-        let devs = self.boot(name, ext4)?;
+        let devs = self.boot(variant)?;
         let mut rows = Vec::new();
-        for ((dev, acks), io) in devs.iter().zip(acks).zip(measured) {
-            let label = dev.label();
+        for (((dev, journal), acks), io) in devs.iter().zip(acks).zip(measured) {
+            let label = label(dev, journal.as_ref());
+            let opts = options(variant, dev, journal.as_ref());
             self.lab.mount(dev, &opts).context("mount after the cut")?;
             let verdict = self.lab.judge(dev, &spec, acks.fsyncs)?;
             self.say(&format!(
@@ -92,12 +145,36 @@ impl Demo {
         Ok(rows)
     }
 
-    fn boot(&mut self, name: &str, ext4: Ext4) -> Result<[Dev; 2]> {
-        self.lab.with(ext4)?;
+    /// The devices of a variant, and those of their journals.
+    fn boot(&mut self, variant: &Variant) -> Result<Vec<(Dev, Option<Dev>)>> {
+        self.lab.with(variant.ext4)?;
         let release = self.lab.vm()?.hello.release.clone();
-        self.say(&format!("{name}: Linux {release} is up"));
-        self.lab.pmem()
+        self.say(&format!("{}: Linux {release} is up", variant.name));
+        let places = variant.places.iter();
+        places
+            .map(|&(data, journal)| {
+                let journal = journal.map(|kind| self.lab.dev(kind)).transpose()?;
+                Ok((self.lab.dev(data)?, journal))
+            })
+            .collect()
     }
+}
+
+fn label(dev: &Dev, journal: Option<&Dev>) -> String {
+    match (dev.kind, journal) {
+        (_, Some(_)) => format!("{}{ON_PMEM}", dev.label()),
+        (DeviceKind::Disk, None) => format!("{}, journal inside", dev.label()),
+        _ => dev.label().to_owned(),
+    }
+}
+
+fn options(variant: &Variant, dev: &Dev, journal: Option<&Dev>) -> String {
+    let dax = match dev.kind {
+        DeviceKind::Sync | DeviceKind::Virtio => "dax=always,",
+        _ => "",
+    };
+    let journal = journal.map_or(String::new(), |dev| format!(",journal_path={}", dev.path()));
+    format!("{dax}commit=600{journal}{}", variant.option)
 }
 
 fn table(rows: &[Row]) -> Table {
@@ -114,12 +191,13 @@ fn table(rows: &[Row]) -> Table {
         "log writes\nper fsync",
         "data writes\nper fsync",
         "flushes\nper fsync",
+        "data flushes\nper fsync",
     ]);
     for row in rows {
         let per_fsync = |n: u64| format!("{:.2}", n as f64 / row.io.fsyncs.max(1) as f64);
         let (first, last) = (row.acks.first, row.acks.last);
         table.add_row([
-            row.device.to_owned(),
+            row.device.clone(),
             row.variant.to_owned(),
             row.verdict.acknowledged.to_string(),
             row.verdict.recovered().to_string(),
@@ -129,6 +207,10 @@ fn table(rows: &[Row]) -> Table {
             per_fsync(row.io.journal_writes),
             per_fsync(row.io.other_writes),
             per_fsync(row.io.flushes),
+            match row.device.ends_with(ON_PMEM) {
+                true => per_fsync(row.io.data_flushes),
+                false => "-".to_owned(),
+            },
         ]);
     }
     for column in table.column_iter_mut().skip(2) {
@@ -145,15 +227,12 @@ pub fn run(config: &VmConfig, kver: Option<&str>, seed: u64) -> Result<bool> {
     };
     let mut rows = Vec::new();
     let mut failed = false;
-    for (name, ext4, option) in [
-        ("stock", Ext4::Stock, ""),
-        ("ByteLog", Ext4::ByteLog, ",dax_fc_bytelog=on"),
-    ] {
-        match demo.variant(name, ext4, option) {
+    for variant in &VARIANTS {
+        match demo.variant(variant) {
             Ok(more) => rows.extend(more),
             Err(err) => {
                 failed = true;
-                println!("\n{name}: could not be shown: {err:#}");
+                println!("\n{}: could not be shown: {err:#}", variant.name);
                 println!(
                     "The end of the kernel log:\n{}\n",
                     demo.lab.console_tail(20)
@@ -166,8 +245,9 @@ pub fn run(config: &VmConfig, kver: Option<&str>, seed: u64) -> Result<bool> {
     let lost: u64 = rows.iter().map(|row| row.verdict.lost).sum();
     println!("\n{}", table(&rows));
     println!(
-        "\nLog writes are block writes to the journal. Data writes clear newly allocated blocks. Both, \
-         and\nthe flushes, are counted over {MEASURED} fsyncs. Seed {seed}, {:.0} s.",
+        "\nLog writes are block writes to the journal, data writes all others: on pmem they clear newly\n\
+         allocated blocks. Flushes are those of the journal's device, data flushes those of the other.\n\
+         All are counted over {MEASURED} fsyncs. Seed {seed}, {:.0} s.",
         demo.start.elapsed().as_secs_f64()
     );
     Ok(!failed && lost == 0)

@@ -14,6 +14,7 @@ use anyhow::{ensure, Context, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process::Command;
 
 const SECTOR: u64 = 512;
 /// Of dm-log-writes.
@@ -88,10 +89,19 @@ fn parse(log: &File) -> Result<Vec<Write>> {
     Ok(writes)
 }
 
+/// Copies an image, and leaves out what is zero: most of it is.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
+    let mut cp = Command::new("cp");
+    let status = cp.arg("--sparse=always").args([from, to]).status();
+    let status = status.context("cp")?;
+    ensure!(status.success(), "cp {}: {status}", from.display());
+    Ok(())
+}
+
 /// Puts the disk together as a cut leaves it: `base` is what it held when the
 /// machine was started, `log` what happened since.
 pub fn discard(disk: &Path, base: &Path, log: &Path, seed: u64) -> Result<Outcome> {
-    std::fs::copy(base, disk).with_context(|| base.display().to_string())?;
+    copy(base, disk)?;
     let log = File::open(log).with_context(|| log.display().to_string())?;
     let disk = File::options().write(true).open(disk)?;
     let mut rng = fastrand::Rng::with_seed(seed);

@@ -68,7 +68,7 @@ impl Vm {
         make_images()?;
         // The disks' caches are empty, and nothing has been written through them.
         for [image, base, log] in config.disks() {
-            fs::copy(image, base).context(*base)?;
+            disk::copy(image.as_ref(), base.as_ref())?;
             File::create(log).context(*log)?;
         }
         match fs::remove_file(config::SOCKET) {

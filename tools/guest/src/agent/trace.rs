@@ -108,12 +108,9 @@ pub fn measure(spec: &Spec, dir: &Path, dev: &str, journal: &Journal) -> Result<
     outcome?;
     let after = stats::read(dev)?;
     let trace = fs::read_to_string(format!("{ROOT}/trace"))?;
-    let mut counts = count(
-        &trace,
-        &number(dev)?,
-        &number(journal.dev)?,
-        journal.sectors,
-    );
+    let pmem = journal.dev.starts_with("pmem");
+    let (data, log) = (number(dev)?, number(journal.dev)?);
+    let mut counts = count(&trace, &data, &log, pmem, journal.sectors);
     counts.fsyncs = ops.len() as u64;
     counts.fast = after.fast - before.fast;
     counts.full = after.full - before.full;
@@ -121,9 +118,17 @@ pub fn measure(spec: &Spec, dir: &Path, dev: &str, journal: &Journal) -> Result<
     Ok(counts)
 }
 
-fn count(trace: &str, dev: &str, journal_dev: &str, journal: &[(u64, u64)]) -> IoCounts {
+/// `pmem`: whether that is what the journal is on, where flushes are calls and not
+/// requests.
+fn count(
+    trace: &str,
+    dev: &str,
+    journal_dev: &str,
+    pmem: bool,
+    journal: &[(u64, u64)],
+) -> IoCounts {
     let mut counts = IoCounts::default();
-    let mut virtio = 0;
+    let (mut virtio, mut disk) = (0, 0);
     for line in trace.lines().filter(|line| !line.starts_with('#')) {
         if let Some((_, bio)) = line.split_once("block_bio_queue: ") {
             // "259,0 WFS 1234 + 8 [comm]"
@@ -131,8 +136,13 @@ fn count(trace: &str, dev: &str, journal_dev: &str, journal: &[(u64, u64)]) -> I
             let [bio_dev, flags, sector, "+", len, ..] = fields[..] else {
                 continue;
             };
-            if bio_dev == dev && dev != journal_dev && flags.starts_with('F') {
-                counts.data_flushes += 1;
+            // Before the operation's letter a flush, behind it FUA, which is a flush
+            // for a disk that does not know it.
+            let flushes = flags.matches('F').count() as u64;
+            if bio_dev == journal_dev {
+                disk += flushes;
+            } else if bio_dev == dev {
+                counts.data_flushes += flushes;
             }
             let (Ok(sector), Ok(len)) = (sector.parse::<u64>(), len.parse::<u64>()) else {
                 continue;
@@ -156,8 +166,10 @@ fn count(trace: &str, dev: &str, journal_dev: &str, journal: &[(u64, u64)]) -> I
     // counts is what the host is asked.
     counts.flushes = if virtio > 0 {
         virtio
-    } else {
+    } else if pmem {
         counts.nvdimm_flushes
+    } else {
+        disk
     };
     counts
 }
@@ -177,12 +189,15 @@ mod tests {
   a-1 [000] ..... 1.3: block_bio_queue: 259,0 FWS 18446744073709551615 + 0 [a]
   a-1 [000] ..... 1.4: block_bio_queue: 7,0 W 800 + 8 [a]
 ";
-        let counts = count(trace, "259,0", "259,0", &[(792, 16)]);
+        let counts = count(trace, "259,0", "259,0", true, &[(792, 16)]);
         assert_eq!((counts.journal_writes, counts.other_writes), (1, 1));
         assert_eq!((counts.flushes, counts.data_flushes), (1, 0));
         // The journal on the other device.
-        let counts = count(trace, "259,0", "7,0", &[(0, 8000)]);
+        let counts = count(trace, "259,0", "7,0", true, &[(0, 8000)]);
         assert_eq!((counts.journal_writes, counts.other_writes), (1, 2));
-        assert_eq!(counts.data_flushes, 2);
+        assert_eq!((counts.flushes, counts.data_flushes), (1, 3));
+        // A disk.
+        let counts = count(trace, "259,0", "259,0", false, &[(792, 16)]);
+        assert_eq!((counts.flushes, counts.data_flushes), (3, 0));
     }
 }
