@@ -2,7 +2,7 @@
 
 //! The command line.
 
-use crate::command::{dump, info, verify};
+use crate::command::{dump, export, feature, fsck, info, verify};
 use crate::error::{Result, Status};
 use crate::image::{Image, Place};
 use crate::store::Access;
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 /// Look at, check and convert the ByteLog fast-commit log of an ext4 filesystem.
 ///
 /// Exit status: 0 done; 4 the log is damaged, or the filesystem is in a state that the
-/// command refuses; 8 it could not be done; 16 wrong usage.
+/// command refuses; 8 it could not be done; 16 wrong usage. That of fsck is e2fsck's.
 #[derive(Parser)]
 #[command(name = "bytelog", version)]
 pub struct Cli {
@@ -38,6 +38,24 @@ enum Command {
     },
     /// Check the log: whole, torn at its end by a power cut, or damaged.
     Verify(Where),
+    /// Make the log one that stock kernels and e2fsck replay, safe against power cuts.
+    Export {
+        #[command(flatten)]
+        place: Where,
+        #[command(flatten)]
+        how: export::Args,
+    },
+    /// Set the feature bit of a clean filesystem: mounts need ByteLog from then on.
+    Enable(Where),
+    /// Clear the feature bit of a clean filesystem.
+    Disable(Where),
+    /// Check and export the log, then run e2fsck.
+    Fsck {
+        #[command(flatten)]
+        place: Where,
+        #[command(flatten)]
+        args: fsck::Args,
+    },
 }
 
 /// The filesystem.
@@ -54,14 +72,17 @@ struct Where {
 }
 
 impl Where {
-    fn open(&self, access: Access) -> Result<Image> {
-        let place = Place {
+    fn place(&self) -> Place {
+        Place {
             path: self.device.clone(),
             offset: self.offset,
             len: None,
             journal: self.journal.clone(),
-        };
-        Image::open(&place, access)
+        }
+    }
+
+    fn open(&self, access: Access) -> Result<Image> {
+        Image::open(&self.place(), access)
     }
 }
 
@@ -105,7 +126,30 @@ impl Cli {
                 let image = place.open(Access::Read)?;
                 self.tell(out, &verify::verify(&image)?)
             }
+            Command::Export { place, how } => self.tell(out, &export::export(&place.place(), how)?),
+            Command::Enable(place) => self.switch(out, place, true)?,
+            Command::Disable(place) => self.switch(out, place, false)?,
+            Command::Fsck { place, args } => {
+                let checked = fsck::fsck(&place.place(), args, self.json, |told| {
+                    if !self.json {
+                        // What cannot be written will fail again at the end.
+                        let _ = out.write_all(told.text().as_bytes());
+                        let _ = out.flush();
+                    }
+                })?;
+                self.tell(out, &checked)
+            }
         })
+    }
+
+    fn switch(
+        &self,
+        out: &mut dyn Write,
+        place: &Where,
+        on: bool,
+    ) -> Result<std::io::Result<Status>> {
+        let image = place.open(Access::Write)?;
+        Ok(self.tell(out, &feature::switch(&image, on)?))
     }
 
     fn tell<R: Report>(&self, out: &mut dyn Write, report: &R) -> std::io::Result<Status> {

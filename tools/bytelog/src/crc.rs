@@ -25,6 +25,23 @@ pub(crate) fn crc32c_without(seed: u32, data: &[u8], field: usize) -> u32 {
     crc32c(crc, rest.get(4..).unwrap_or_default())
 }
 
+/// The 4 bytes that, between `front` and `behind`, give all of it the CRC `target`.
+pub(crate) fn compensate(seed: u32, front: &[u8], behind: &[u8], target: u32) -> [u8; 4] {
+    /// Castagnoli's polynomial, reflected.
+    const POLYNOMIAL: u32 = 0x82f6_3b78;
+    let back = |crc: u32, bits: u32| {
+        (0..bits).fold(crc, |crc, _| match crc >> 31 {
+            0 => crc << 1,
+            _ => ((crc ^ POLYNOMIAL) << 1) | 1,
+        })
+    };
+    let wanted = behind
+        .iter()
+        .rev()
+        .fold(target, |crc, byte| back(crc, 8) ^ u32::from(*byte));
+    (crc32c(seed, front) ^ back(wanted, 32)).to_le_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,5 +51,14 @@ mod tests {
         let with = [1, 2, 3, 4, 9, 9, 9, 9, 5];
         let without = [1, 2, 3, 4, 0, 0, 0, 0, 5];
         assert_eq!(crc32c_without(!0, &with, 4), crc32c(!0, &without));
+    }
+
+    #[test]
+    fn any_crc_can_be_had() {
+        let (front, behind) = (b"in front", b"behind it all");
+        for target in [0, 1, 0x8000_0000, 0xdead_beef] {
+            let bytes = compensate(!0, front, behind, target);
+            assert_eq!(crc32c(!0, &[&front[..], &bytes, behind].concat()), target);
+        }
     }
 }

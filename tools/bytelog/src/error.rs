@@ -11,18 +11,33 @@ use std::process::ExitCode;
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Done, nothing wrong.
-    Fine = 0,
+    Fine,
     /// The log or the filesystem is damaged, or in a state that the command refuses.
-    Refused = 4,
+    Refused,
     /// It could not be done: no such file, an I/O error, not an ext4 filesystem.
-    Failed = 8,
+    Failed,
     /// The command line is wrong.
-    Usage = 16,
+    Usage,
+    /// What e2fsck ended with.
+    E2fsck(u8),
+}
+
+impl Status {
+    /// The number, in the manner of fsck(8).
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Fine => 0,
+            Self::Refused => 4,
+            Self::Failed => 8,
+            Self::Usage => 16,
+            Self::E2fsck(code) => code,
+        }
+    }
 }
 
 impl From<Status> for ExitCode {
     fn from(status: Status) -> Self {
-        Self::from(status as u8)
+        Self::from(status.code())
     }
 }
 

@@ -14,6 +14,7 @@ pub mod cli;
 pub mod command;
 pub mod crc;
 pub mod error;
+pub mod export;
 pub mod ext4;
 pub mod image;
 pub mod jbd2;

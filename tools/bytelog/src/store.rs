@@ -60,6 +60,8 @@ impl dyn Store + '_ {
 pub enum Access {
     /// For reading only, mounted or not.
     Read,
+    /// For reading only, but not while it is mounted.
+    Unused,
     /// For writing, which nobody else may do meanwhile.
     Write,
 }
@@ -118,7 +120,7 @@ fn open(path: &Path, access: Access) -> Result<File> {
         return File::open(path).map_err(fail);
     }
     let mut options = OpenOptions::new();
-    options.read(true).write(true);
+    options.read(true).write(access == Access::Write);
     let kind = fs::metadata(path).map_err(fail)?.file_type();
     if kind.is_block_device() {
         // Fails where the device is mounted or otherwise in use.

@@ -7,7 +7,7 @@ use crate::bytes::uuid_text;
 use crate::cli::Report;
 use crate::error::Result;
 use crate::image::Image;
-use crate::jbd2::area::Segment;
+use crate::jbd2::area::{Area, Segment};
 use crate::log::inspect::{inspect, Finding, Inspection, State};
 use bytelog::reader::ReadArea;
 use serde::Serialize;
@@ -102,7 +102,7 @@ pub fn info(image: &Image) -> Result<Info> {
             uuid: uuid_text(&journal.sb.uuid()),
             transactions: found.ring.as_ref().map_or(0, |ring| ring.transactions()),
         },
-        obstacles: obstacles(image, area.as_ref()),
+        obstacles: obstacles(image),
         log: log_info(image, &found),
         area,
     })
@@ -135,8 +135,10 @@ fn log_info(image: &Image, found: &Inspection<'_>) -> LogInfo {
 
 /// What stands against using ByteLog: the module's own conditions, as far as they can
 /// be seen from here.
-fn obstacles(image: &Image, area: Option<&AreaInfo>) -> Vec<String> {
+pub(super) fn obstacles(image: &Image) -> Vec<String> {
     let mut found = Vec::new();
+    let journal = &image.journal;
+    let area = Area::new(journal, journal.sb.fc_blocks()).ok();
     if !image.sb.has_fast_commit() {
         found.push("no fast_commit feature: enable it with tune2fs -O fast_commit".to_owned());
     }
@@ -147,14 +149,14 @@ fn obstacles(image: &Image, area: Option<&AreaInfo>) -> Vec<String> {
             "block size {block} is not the page size {page}: make the filesystem with mke2fs -b {page}"
         ));
     }
-    if let Some(area) = area.filter(|area| area.blocks < 2) {
+    if let Some(area) = area.filter(|area| area.blocks() < 2) {
         found.push(format!(
             "the fast-commit area of {} is too small: make the journal with mke2fs -J \
              fast_commit_size=256 or larger",
-            count(area.blocks, "block")
+            count(area.blocks(), "block")
         ));
     }
-    let store = &image.journal.store;
+    let store = &journal.store;
     if store.base() % page != 0 {
         found.push(format!(
             "the partition starts at byte {}, which is no multiple of the page size",

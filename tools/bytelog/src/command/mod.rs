@@ -3,6 +3,9 @@
 //! What each subcommand does.
 
 pub mod dump;
+pub mod export;
+pub mod feature;
+pub mod fsck;
 pub mod info;
 mod table;
 pub mod verify;

@@ -6,5 +6,6 @@
 //! Own code, because what has to be read here is a crashed filesystem with a feature
 //! bit that no library knows and all of them refuse.
 
+pub mod bit;
 pub mod inode;
 pub mod superblock;

@@ -3,9 +3,9 @@
 //! The superblock: `struct ext4_super_block`.
 
 use crate::bytes::{join, le16, le32, uuid};
-use crate::crc::crc32c;
+use crate::crc::{compensate, crc32c};
 use crate::error::{Error, Result};
-use crate::store::Store;
+use crate::store::{Store, SECTOR};
 
 /// Bytes from the start of the filesystem to the primary superblock.
 pub const PRIMARY: u64 = 1024;
@@ -17,6 +17,8 @@ pub const LEN: usize = 1024;
 pub const DAX_FC_BYTELOG: u32 = 0x4_0000;
 
 const MAGIC: u16 = 0xef53;
+/// Fewest blocks that mke2fs puts into a group.
+const MIN_GROUP: u32 = 256;
 const COMPAT_HAS_JOURNAL: u32 = 0x4;
 const COMPAT_SPARSE_SUPER2: u32 = 0x200;
 const COMPAT_FAST_COMMIT: u32 = 0x400;
@@ -33,6 +35,7 @@ mod field {
     pub const LOG_BLOCK_SIZE: usize = 0x18;
     pub const BLOCKS_PER_GROUP: usize = 0x20;
     pub const INODES_PER_GROUP: usize = 0x28;
+    pub const WTIME: usize = 0x30;
     pub const MAGIC: usize = 0x38;
     pub const REV_LEVEL: usize = 0x4c;
     pub const INODE_SIZE: usize = 0x58;
@@ -79,7 +82,7 @@ impl Superblock {
                 .remedy("for a partition of an image name it with --partition or --offset"));
         }
         sb.check_checksum(store, at)?;
-        sb.check_sizes().map_err(|what| {
+        sb.check_sizes(store.len()).map_err(|what| {
             store
                 .refuse(at, what)
                 .remedy("the superblock is damaged: see e2fsck -b")
@@ -103,7 +106,7 @@ impl Superblock {
             .remedy("the superblock is damaged: see e2fsck -b"))
     }
 
-    fn check_sizes(&self) -> std::result::Result<(), &'static str> {
+    fn check_sizes(&self, bytes: u64) -> std::result::Result<(), &'static str> {
         if le32(&self.raw, field::LOG_BLOCK_SIZE) > 6 {
             return Err("the block size is not one of ext4's");
         }
@@ -113,11 +116,15 @@ impl Superblock {
         if self.inode_size() < 128 || u64::from(self.inode_size()) > self.block_size() {
             return Err("the inode size is not one of ext4's");
         }
-        if self.blocks_per_group() == 0 || self.inodes_per_group() == 0 {
-            return Err("its block groups are empty");
+        if self.is_journal_device() {
+            return Ok(());
         }
-        if self.blocks_count() == 0 || self.blocks_count() > 1 << 48 {
-            return Err("the number of blocks is not possible");
+        if self.blocks_per_group() < MIN_GROUP || self.inodes_per_group() == 0 {
+            return Err("its block groups are too small");
+        }
+        let size = self.blocks_count().checked_mul(self.block_size());
+        if size.is_none_or(|size| size == 0 || size > bytes) {
+            return Err("it has more blocks than there is room for");
         }
         Ok(())
     }
@@ -260,12 +267,48 @@ impl Superblock {
         self.torn = false;
     }
 
-    /// Writes it to byte `at` of the filesystem, with its checksum.
-    pub fn write(&mut self, store: &dyn Store, at: u64) -> Result<()> {
+    fn seal(&mut self) {
         if self.has_checksums() {
             self.put(field::CHECKSUM, self.checksum());
         }
+    }
+
+    /// Writes it to byte `at` of the filesystem, with its checksum.
+    pub fn write(&mut self, store: &dyn Store, at: u64) -> Result<()> {
+        self.seal();
         store.write_at(at, &self.raw)
+    }
+
+    /// Clears the ByteLog bit in the superblock's first sector, which is all that is
+    /// written, so that a cut cannot leave a wrong checksum: that is in the other sector
+    /// and stays right, for the time of the last write takes a value that makes up for
+    /// the bit. Recovery then brings the superblock back from the journal.
+    pub fn clear_bytelog_before_recovery(&mut self, store: &dyn Store, at: u64) -> Result<()> {
+        self.set_bytelog(false);
+        if self.has_checksums() {
+            let (front, rest) = self.raw.split_at(field::WTIME);
+            let behind = rest.get(4..field::CHECKSUM - field::WTIME);
+            let target = self.stored_checksum();
+            let bytes = compensate(!0, front, behind.unwrap_or_default(), target);
+            self.put(field::WTIME, u32::from_le_bytes(bytes));
+        }
+        store.write_at(at, self.raw.get(..SECTOR).unwrap_or_default())
+    }
+
+    /// Sets or clears the ByteLog bit of a superblock that is in the journal, and has it
+    /// say that recovery is needed, as the one on the device does.
+    pub fn patch(raw: &mut [u8], on: bool) {
+        let Some(place) = raw.get_mut(..LEN) else {
+            return;
+        };
+        let mut sb = Self {
+            raw: place.to_vec(),
+            torn: false,
+        };
+        sb.put(field::INCOMPAT, sb.incompat() | INCOMPAT_RECOVER);
+        sb.set_bytelog(on);
+        sb.seal();
+        place.copy_from_slice(&sb.raw);
     }
 
     /// Bytes from the start of the filesystem to each backup of the superblock.

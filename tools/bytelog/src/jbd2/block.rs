@@ -13,7 +13,7 @@ pub const MAGIC: u32 = 0xc03b_3998;
 /// Bytes of `journal_header_t`.
 pub const HEADER: usize = 12;
 /// Offset of a commit block's checksum: `h_chksum[0]`.
-const COMMIT_CHECKSUM: usize = 0x10;
+pub(super) const COMMIT_CHECKSUM: usize = 0x10;
 /// Bytes of `struct commit_header` that mean something.
 const COMMIT_LEN: usize = 0x40;
 /// Offset of a commit block's time: `h_commit_sec`.
@@ -23,9 +23,9 @@ const REVOKE_HEADER: usize = 16;
 /// Bytes of `struct jbd2_journal_block_tail`.
 const TAIL: usize = 4;
 
-const FLAG_ESCAPE: u16 = 1;
-const FLAG_SAME_UUID: u16 = 2;
-const FLAG_LAST_TAG: u16 = 8;
+pub(super) const FLAG_ESCAPE: u16 = 1;
+pub(super) const FLAG_SAME_UUID: u16 = 2;
+pub(super) const FLAG_LAST_TAG: u16 = 8;
 
 /// What a block of the ring is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -69,7 +69,7 @@ impl Journal {
         let block_size = sb.block_size();
         // Behind the block that has the device's own superblock.
         let sb_at = (PRIMARY / block_size + 1) * block_size;
-        let blocks = device.blocks_count();
+        let blocks = device.blocks_count().min(store.len() / block_size);
         Ok(Self {
             sb: JournalSuperblock::read(store.as_ref(), sb_at, block_size, blocks)?,
             sb_at,

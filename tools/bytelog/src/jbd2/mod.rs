@@ -5,6 +5,8 @@
 
 pub mod area;
 pub mod block;
+pub mod compose;
 pub mod journal;
+pub mod recover;
 pub mod scan;
 pub mod superblock;

@@ -28,6 +28,8 @@ pub struct Scan {
     pub end: u32,
     /// Block of the ring after the last whole transaction.
     pub head: u32,
+    /// The block that ended the scan: behind `head` where a transaction was cut off.
+    pub stop: u32,
     /// Descriptor and revoke blocks of the whole transactions, in order.
     pub parts: Vec<Part>,
 }
@@ -77,6 +79,7 @@ pub fn scan(journal: &Journal) -> Result<Scan> {
         first: sb.sequence(),
         end: sb.sequence(),
         head: sb.start(),
+        stop: sb.start(),
         parts: Vec::new(),
     };
     let mut ring = Ring::at(journal, sb.start());
@@ -87,6 +90,7 @@ pub fn scan(journal: &Journal) -> Result<Scan> {
     let mut left = sb.ring_end().saturating_sub(sb.first());
     loop {
         let at = ring.step();
+        found.stop = at;
         let bytes = journal.read_block(at)?;
         let kind = match block::header(&bytes) {
             Some((kind, tid)) if tid == found.end => kind,

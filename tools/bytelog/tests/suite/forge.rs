@@ -3,7 +3,7 @@
 //! Crashed filesystems: a journal with something to recover, and a fast-commit area
 //! with a log, written by the format crate's own writer.
 
-use crate::fixture::{open, Fixture, Made};
+use crate::fixture::{e2, open, Dir, Fixture, Made};
 use crate::ram::{Bytes, Ram};
 use bytelog::crc::Crc32c;
 use bytelog::geometry::Geometry;
@@ -14,8 +14,11 @@ use bytelog::writer::{LogWriter, MIN_STAGING};
 use bytelog_cli::crc::Crc;
 use bytelog_cli::jbd2::area::Area;
 use std::convert::Infallible;
+use std::fs;
 
 pub const TID: u32 = 7;
+/// Transaction of the log where debugfs has written two full commits.
+const RING_TID: u32 = 3;
 pub const NONCE: u32 = 0x5eed_0001;
 
 /// How a filesystem crashed.
@@ -25,11 +28,14 @@ pub struct Crash {
     pub per_commit: usize,
     /// Whether the feature bit was set: mounted with `on`, not `force`.
     pub bit: bool,
+    /// Whether the ring has full commits to write back.
+    pub full_commits: bool,
 }
 
 pub const ON: Crash = Crash {
     per_commit: 2,
     bit: true,
+    full_commits: false,
 };
 
 /// A TLV.
@@ -107,17 +113,59 @@ pub fn edit_journal(image: &mut Bytes, words: &[(usize, u32)]) {
     image.write(at, &sb);
 }
 
-/// Marks the filesystem as mounted, with an empty ring before transaction `tid`.
-pub fn mark_dirty(image: &mut Bytes, bit: bool, tid: u32) {
+fn journal_word(image: &Bytes, at: usize) -> u32 {
+    let sb_at = open(Ram::new(image.clone())).unwrap().journal.sb_at;
+    let mut word = [0; 4];
+    image.read(sb_at + at as u64, &mut word);
+    u32::from_be_bytes(word)
+}
+
+/// Marks the filesystem as mounted with fast commits.
+pub fn mark_dirty(image: &mut Bytes, bit: bool) {
     let mut incompat = [0; 4];
     image.read(1024 + 0x60, &mut incompat);
     let incompat = u32::from_le_bytes(incompat) | 0x4 | if bit { 0x4_0000 } else { 0 };
     edit_superblock(image, 0x60, &incompat.to_le_bytes());
-    // CSUM_V3 with 64BIT and FAST_COMMIT, as ext4 sets them; checksum type crc32c;
-    // transaction and start.
-    edit_journal(
-        image,
-        &[(0x28, 0x32), (0x50, 0x0400_0000), (0x18, tid), (0x1c, 1)],
+    // CSUM_V3 with 64BIT and FAST_COMMIT, as ext4 sets them; checksum type crc32c.
+    let incompat = journal_word(image, 0x28) | 0x32;
+    edit_journal(image, &[(0x28, incompat), (0x50, 0x0400_0000)]);
+}
+
+/// Has the ring be empty, from its first block on, before transaction `tid`.
+pub fn empty_ring(image: &mut Bytes, tid: u32) {
+    edit_journal(image, &[(0x18, tid), (0x1c, 1)]);
+}
+
+/// Full commits 1 and 2 in the ring, as debugfs writes them: of the superblock, with
+/// the feature bit as `bit` says; of the data of file 1, which is not at its place yet;
+/// and of that of file 2, wrong, and revoked later.
+pub fn full_commits(image: &mut Bytes, fixture: &Fixture, bit: bool) {
+    let dir = Dir::new();
+    let path = dir.path("ring.img");
+    let (one, two) = (fixture.files[1].extent.0, fixture.files[2].extent.0);
+    let block = |number: u64| {
+        let mut block = vec![0; 4096];
+        fixture.empty.read(number * 4096, &mut block);
+        block
+    };
+    let mut sb = block(0);
+    bytelog_cli::ext4::superblock::Superblock::patch(&mut sb[1024..], bit);
+    let blocks = [sb, block(one), vec![0x5a; 4096]].concat();
+    fs::write(dir.path("blocks"), blocks).unwrap();
+    let script = format!(
+        "jo -c -v 3\njw -b 0,{one},{two} {}\njw -r {two}\njc\n",
+        dir.path("blocks").display()
+    );
+    fs::write(dir.path("commands"), script).unwrap();
+    image.write(one * 4096, &[0x5a; 4096]);
+    fs::write(&path, image.whole()).unwrap();
+    let (status, said) = e2("debugfs -w -f -", &path, Some(&dir.path("commands")));
+    assert_eq!(status, 0, "{said}");
+    *image = Bytes::new(fs::read(&path).unwrap());
+    assert_eq!(
+        (journal_word(image, 0x18), journal_word(image, 0x1c)),
+        (1, 1),
+        "{said}"
     );
 }
 
@@ -140,11 +188,11 @@ pub fn write_area(image: &mut Bytes, bytes: &[u8]) {
 }
 
 /// A writer for the area of an image.
-pub fn writer(image: &Bytes, area_len: usize) -> LogWriter<Crc, Vec<u8>> {
+pub fn writer(image: &Bytes, area_len: usize, tid: u32) -> LogWriter<Crc, Vec<u8>> {
     let opened = open(Ram::new(image.clone())).unwrap();
     let geometry = Geometry::of_area(opened.sb.block_size() as u32, area_len as u64).unwrap();
     let mut writer = LogWriter::new(vec![0; MIN_STAGING], geometry, opened.sb.uuid()).unwrap();
-    writer.start(TID, NONCE);
+    writer.start(tid, NONCE);
     writer
 }
 
@@ -162,9 +210,19 @@ pub fn commit(writer: &mut LogWriter<Crc, Vec<u8>>, area: &mut AreaRam, tlvs: &[
 /// The filesystem of `fixture`, crashed when all its files had been fsynced.
 pub fn crashed(fixture: &Fixture, crash: Crash) -> Bytes {
     let mut image = fixture.empty.clone();
-    mark_dirty(&mut image, crash.bit, TID);
+    let tid = match crash.full_commits {
+        true => {
+            full_commits(&mut image, fixture, crash.bit);
+            RING_TID
+        }
+        false => TID,
+    };
+    mark_dirty(&mut image, crash.bit);
+    if !crash.full_commits {
+        empty_ring(&mut image, tid);
+    }
     let mut area = AreaRam(read_area(&image));
-    let mut writer = writer(&image, area.0.len());
+    let mut writer = writer(&image, area.0.len(), tid);
     for files in fixture.files.chunks(crash.per_commit) {
         let tlvs: Vec<_> = files.iter().flat_map(tlvs).collect();
         commit(&mut writer, &mut area, &tlvs);
@@ -176,7 +234,8 @@ pub fn crashed(fixture: &Fixture, crash: Crash) -> Bytes {
 /// The same with a log in stock format instead.
 pub fn crashed_on_stock(fixture: &Fixture) -> Bytes {
     let mut image = fixture.empty.clone();
-    mark_dirty(&mut image, false, TID);
+    mark_dirty(&mut image, false);
+    empty_ring(&mut image, TID);
     let mut area = read_area(&image);
     let tlvs = fixture.files.iter().flat_map(tlvs).flatten();
     let tlvs: Vec<u8> = tlvs.collect();

@@ -10,8 +10,17 @@
     clippy::unwrap_used
 )]
 
+mod common;
+mod cuts;
+mod export;
+mod feature;
 mod fixture;
 mod forge;
+mod fsck;
+mod fuzz;
 mod ram;
 mod replay;
 mod snapshots;
+#[path = "../../../../rust/bytelog/tests/suite/v1.rs"]
+#[allow(dead_code)]
+mod v1;

@@ -16,13 +16,15 @@ pub fn run(image: &Bytes, args: &[&str]) -> String {
     let dir = Dir::new();
     let path = dir.path("disk.img");
     fs::write(&path, image.whole()).unwrap();
-    run_at(&path, args)
+    run_at(&path, args, &[])
 }
 
-pub fn run_at(path: &Path, args: &[&str]) -> String {
+/// The same on `disk.img` in its place, with more arguments behind it.
+pub fn run_at(path: &Path, args: &[&str], more: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_bytelog"))
         .args(args)
         .arg("disk.img")
+        .args(more)
         .current_dir(path.parent().unwrap())
         .output()
         .unwrap();

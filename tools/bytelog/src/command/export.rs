@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `bytelog export`: the log as conventional fast commits, in place or in a copy.
+
+use super::table::count;
+use crate::cli::Report;
+use crate::error::{Error, Result};
+use crate::export::plan::Staging;
+use crate::export::{export as convert, Exported};
+use crate::image::{Image, Place};
+use crate::log::inspect::State;
+use crate::store::Access;
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+
+/// How to export.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Args {
+    /// Leave the device as it is, and export a copy of it, written to this new file.
+    #[arg(long, value_name = "FILE")]
+    pub to: Option<PathBuf>,
+    /// Only tell what would be done, and whether there is room.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// What `bytelog export` tells.
+#[derive(Debug, Serialize)]
+pub struct Told {
+    device: String,
+    dry_run: bool,
+    #[serde(flatten)]
+    exported: Exported,
+}
+
+/// Bytes copied at a time.
+const CHUNK: usize = 1 << 20;
+
+/// Exports the filesystem at `place`.
+pub fn export(place: &Place, args: &Args) -> Result<Told> {
+    let exported = match (&args.to, args.dry_run) {
+        (to, true) => {
+            let image = Image::open(place, Access::Read)?;
+            convert(&image, to.is_some(), true)?
+        }
+        (None, false) => convert(&Image::open(place, Access::Write)?, false, false)?,
+        (Some(to), false) => {
+            let image = Image::open(place, Access::Unused)?;
+            if image.journal.is_external() {
+                return Err(Error::refused(
+                    image.store.name(),
+                    "only one file can be copied, and its journal is on another device",
+                )
+                .remedy("copy both yourself, and export the copies with --journal"));
+            }
+            // Before a large copy is made for nothing.
+            convert(&image, true, true)?;
+            copy(place, to)?;
+            let place = Place {
+                path: to.clone(),
+                ..place.clone()
+            };
+            convert(&Image::open(&place, Access::Write)?, true, false)?
+        }
+    };
+    Ok(Told {
+        device: args
+            .to
+            .as_ref()
+            .unwrap_or(&place.path)
+            .display()
+            .to_string(),
+        dry_run: args.dry_run,
+        exported,
+    })
+}
+
+/// Copies the whole file or device, leaving out what is zero.
+fn copy(place: &Place, to: &PathBuf) -> Result<()> {
+    let from_name = place.path.display().to_string();
+    let to_name = to.display().to_string();
+    let read = |error: std::io::Error| Error::failed(&from_name, error);
+    let wrote = |error: std::io::Error| {
+        let exists = error.kind() == ErrorKind::AlreadyExists;
+        let error = Error::failed(&to_name, error);
+        match exists {
+            true => error.remedy("name a file that does not exist"),
+            false => error,
+        }
+    };
+    let mut from = File::open(&place.path).map_err(read)?;
+    let len = from.seek(SeekFrom::End(0)).map_err(read)?;
+    from.rewind().map_err(read)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(to)
+        .map_err(wrote)?;
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let got = from.read(&mut chunk).map_err(read)?;
+        let bytes = chunk.get(..got).unwrap_or_default();
+        if bytes.is_empty() {
+            break;
+        }
+        if bytes.iter().any(|byte| *byte != 0) {
+            file.write_all(bytes).map_err(wrote)?;
+        } else {
+            file.seek(SeekFrom::Current(got as i64)).map_err(wrote)?;
+        }
+    }
+    file.set_len(len).map_err(wrote)
+}
+
+impl Report for Told {
+    fn text(&self) -> String {
+        let done = &self.exported;
+        let mut out = String::new();
+        // Writing to a string does not fail, here and below.
+        let _ = write!(out, "{}: ", self.device);
+        let tid = done.tid.unwrap_or(0);
+        let _ = match (done.state, self.dry_run) {
+            (State::Clean, _) => writeln!(out, "clean, there is nothing to export"),
+            (_, dry_run) if done.commits > 0 => {
+                let (had, where_to) = match dry_run {
+                    true => ("would be", "there is room"),
+                    false => ("are now", "done"),
+                };
+                let staging = match done.staging {
+                    Some(Staging::Ring) => " for a time at the end of the ring",
+                    Some(Staging::Area) => " for a time behind the log",
+                    _ => " over the log",
+                };
+                writeln!(
+                    out,
+                    "{} of transaction {tid} {had} {} in stock format, written{staging}: {where_to}",
+                    count(done.commits, "fast commit"),
+                    count(done.blocks, "block"),
+                )
+            }
+            (State::Stock, _) if done.resumed => {
+                writeln!(out, "an export that was cut is completed")
+            }
+            (State::Stock, _) => writeln!(out, "the fast commits are in stock format already"),
+            (state, _) => writeln!(out, "no fast commit to export ({})", state.text()),
+        };
+        if done.bit_cleared {
+            let _ = writeln!(
+                out,
+                "feature bit 0x40000 {}: stock kernels and e2fsck replay the journal",
+                match self.dry_run {
+                    true => "would be cleared",
+                    false => "cleared",
+                }
+            );
+        }
+        out
+    }
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The other passes of recovery: what the whole transactions of the ring write to the
+//! filesystem.
+
+use super::block;
+use super::journal::Journal;
+use super::scan::{Ring, Scan};
+use super::superblock::Checksums;
+use crate::error::Result;
+use std::collections::{BTreeMap, HashMap};
+
+/// Blocks as the ring has them: number in the filesystem, and content.
+pub type Blocks = BTreeMap<u64, Vec<u8>>;
+
+/// What recovery writes, of `filesystem_blocks` blocks that there are: the last version
+/// of each block that no later transaction revokes.
+pub fn blocks(journal: &Journal, scan: &Scan, filesystem_blocks: u64) -> Result<Blocks> {
+    let sb = &journal.sb;
+    if sb.checksums() == Checksums::V1 {
+        return Err(journal
+            .refuse(
+                0,
+                "the journal has checksums of the old kind (COMPAT_CHECKSUM)",
+            )
+            .remedy("mount the filesystem with an ext4 that has ByteLog instead"));
+    }
+    let revoked = revoked(journal, scan)?;
+    let mut found = Blocks::new();
+    for part in scan.parts.iter().filter(|part| !part.is_revoke) {
+        let descriptor = journal.read_block(part.block)?;
+        let mut ring = Ring::at(journal, part.block);
+        ring.skip(1);
+        for tag in block::tags(sb, &descriptor) {
+            let at = ring.step();
+            let is_revoked = revoked
+                .get(&tag.block)
+                .is_some_and(|tid| tid_geq(*tid, part.tid));
+            if is_revoked {
+                continue;
+            }
+            let mut data = journal.read_block(at)?;
+            if !block::tag_is_right(sb, &tag, part.tid, &data) {
+                let cause = format!("a block of transaction {} has a wrong checksum", part.tid);
+                return Err(journal
+                    .refuse(at, cause)
+                    .remedy("the journal is damaged: keep a copy, then see e2fsck"));
+            }
+            if tag.block >= filesystem_blocks {
+                let cause = format!("it names block {}, beyond the filesystem", tag.block);
+                return Err(journal
+                    .refuse(part.block, cause)
+                    .remedy("the journal is damaged: keep a copy, then see e2fsck"));
+            }
+            if let Some(start) = data.first_chunk_mut().filter(|_| tag.escaped) {
+                *start = block::MAGIC.to_be_bytes();
+            }
+            found.insert(tag.block, data);
+        }
+    }
+    Ok(found)
+}
+
+/// The last transaction that revoked each block.
+fn revoked(journal: &Journal, scan: &Scan) -> Result<HashMap<u64, u32>> {
+    let mut found = HashMap::new();
+    for part in scan.parts.iter().filter(|part| part.is_revoke) {
+        let bytes = journal.read_block(part.block)?;
+        let blocks = block::revoked(&journal.sb, &bytes).ok_or_else(|| {
+            journal
+                .refuse(part.block, "a revoke block has an impossible length")
+                .remedy("the journal is damaged: keep a copy, then see e2fsck")
+        })?;
+        // Parts come in order, so that the last one stays.
+        found.extend(blocks.into_iter().map(|block| (block, part.tid)));
+    }
+    Ok(found)
+}
+
+/// Whether transaction `a` is `b` or a later one: numbers wrap.
+fn tid_geq(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b) <= u32::MAX / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tid_geq;
+
+    #[test]
+    fn transactions_wrap() {
+        assert!(tid_geq(5, 5) && tid_geq(6, 5) && !tid_geq(5, 6));
+        assert!(tid_geq(2, u32::MAX) && !tid_geq(u32::MAX, 2));
+    }
+}

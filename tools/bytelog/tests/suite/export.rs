@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `export`: what e2fsck then finds, and that a cut at any write leaves the one log or
+//! the other.
+
+use crate::cuts::{cuts, Cut};
+use crate::fixture::{e2fsck, open, Dir, Fixture, Made};
+use crate::forge::{crashed, crashed_on_stock, read_area, tlvs, write_area, Crash, ON, TID};
+use crate::ram::{Bytes, Ram};
+use crate::v1::{write_v1, V1Record};
+use bytelog_cli::error::Error;
+use bytelog_cli::export::plan::Staging;
+use bytelog_cli::export::{export, Exported};
+use bytelog_cli::log::inspect::{inspect, State};
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// A ring with no block to spare: the area has to shrink. The default for so small a
+/// filesystem.
+const TIGHT: &str = "-b 4096";
+/// A ring with room for more fast commits.
+const ROOMY: &str = "-b 4096 -J size=5";
+
+/// Exports an image in RAM; the image after it.
+fn exported(image: &Bytes) -> Result<(Exported, Bytes), Error> {
+    let ram = Ram::new(image.clone());
+    let done = export(&open(ram.clone())?, false, false)?;
+    let bytes = ram.bytes.borrow().clone();
+    Ok((done, bytes))
+}
+
+/// What recovery would replay, by the format that it is in.
+fn log_of(image: &Bytes) -> (State, Vec<u8>, bool) {
+    let image = open(Ram::new(image.clone())).unwrap();
+    let found = inspect(&image, None).unwrap();
+    assert_eq!(found.damage, None);
+    let tlvs = match &found.stock {
+        Some(stock) => {
+            assert_eq!(stock.fault, None);
+            stock.tlvs.clone()
+        }
+        None => found.tlvs(),
+    };
+    (found.state, tlvs, image.sb.has_bytelog())
+}
+
+fn everything_is_there(image: &Bytes, files: &[Made]) {
+    let (status, said, there) = e2fsck(&image.whole(), files, &Dir::new());
+    assert!(status <= 1, "e2fsck -fy: {status}: {said}");
+    assert!(there.iter().all(|there| *there), "{there:?}: {said}");
+}
+
+fn hash(image: &Bytes) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    image.whole().hash(&mut hasher);
+    hasher.finish()
+}
+
+fn export_and_check(options: &str, crash: Crash, files: usize, staging: Staging) {
+    let fixture = Fixture::new(options, files);
+    let image = crashed(&fixture, crash);
+    let (state, tlvs, _) = log_of(&image);
+    assert_eq!(state, State::V2);
+    let (done, after) = exported(&image).unwrap();
+    assert_eq!(done.staging, Some(staging));
+    assert_eq!(done.commits as usize, files.div_ceil(crash.per_commit));
+    assert_eq!(log_of(&after), (State::Stock, tlvs, false));
+    let fc_blocks = |image: &Bytes| {
+        let image = open(Ram::new(image.clone())).unwrap();
+        image.journal.sb.stored_fc_blocks()
+    };
+    assert_eq!(fc_blocks(&after), fc_blocks(&image));
+    everything_is_there(&after, &fixture.files);
+}
+
+#[test]
+fn e2fsck_replays_what_was_exported() {
+    export_and_check(TIGHT, ON, 30, Staging::Area);
+    export_and_check(ROOMY, ON, 30, Staging::Ring);
+}
+
+#[test]
+fn the_ring_is_written_back() {
+    let crash = Crash {
+        full_commits: true,
+        ..ON
+    };
+    export_and_check(TIGHT, crash, 9, Staging::Area);
+    export_and_check(ROOMY, crash, 9, Staging::Ring);
+}
+
+#[test]
+fn nothing_to_convert() {
+    let fixture = Fixture::new(TIGHT, 3);
+    // A torn first commit: it was not acknowledged.
+    let mut image = crashed(
+        &fixture,
+        Crash {
+            per_commit: 3,
+            ..ON
+        },
+    );
+    let mut area = read_area(&image);
+    area[4096 + 200] ^= 1;
+    write_area(&mut image, &area);
+    let (done, after) = exported(&image).unwrap();
+    assert_eq!((done.state, done.commits), (State::V2, 0));
+    assert_eq!(log_of(&after).0, State::Empty);
+    everything_is_there(&after, &[]);
+    // A stock log stays.
+    let image = crashed_on_stock(&fixture);
+    let (done, after) = exported(&image).unwrap();
+    assert_eq!((done.state, done.bit_cleared), (State::Stock, false));
+    everything_is_there(&after, &fixture.files);
+    // A clean filesystem is not written to.
+    let ram = Ram::new(fixture.empty.clone());
+    let done = export(&open(ram.clone()).unwrap(), false, false).unwrap();
+    assert_eq!(done.state, State::Clean);
+    assert!(ram.ops.borrow().is_empty());
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_anything_is_written() {
+    let fixture = Fixture::new(TIGHT, 120);
+    let image = crashed(
+        &fixture,
+        Crash {
+            per_commit: 1,
+            ..ON
+        },
+    );
+    let ram = Ram::new(image.clone());
+    let error = export(&open(ram.clone()).unwrap(), false, false).unwrap_err();
+    assert!(error.to_string().contains("--to FILE"), "{error}");
+    assert!(ram.ops.borrow().is_empty());
+    // Where a cut does not matter, it fits.
+    let opened = open(ram.clone()).unwrap();
+    let done = export(&opened, true, false).unwrap();
+    assert_eq!(done.staging, Some(Staging::None));
+    let after = ram.bytes.borrow().clone();
+    everything_is_there(&after, &fixture.files);
+}
+
+#[test]
+fn a_damaged_log_is_refused_before_anything_is_written() {
+    let fixture = Fixture::new(TIGHT, 9);
+    let mut image = crashed(&fixture, ON);
+    let mut area = read_area(&image);
+    area[4096 + 100] ^= 1;
+    write_area(&mut image, &area);
+    let ram = Ram::new(image);
+    let error = export(&open(ram.clone()).unwrap(), false, false).unwrap_err();
+    assert!(error.to_string().contains("damaged"), "{error}");
+    assert!(ram.ops.borrow().is_empty());
+}
+
+/// Every state that a cut can leave has the one log or the other, whole; once the bit
+/// is gone e2fsck finds everything; and another export completes what was cut.
+fn cut_everywhere(options: &str, crash: Crash) {
+    let fixture = Fixture::new(options, 9);
+    let image = crashed(&fixture, crash);
+    let (_, tlvs, _) = log_of(&image);
+    let ram = Ram::new(image.clone());
+    export(&open(ram.clone()).unwrap(), false, false).unwrap();
+    let ops = ram.ops.borrow().clone();
+    let mut checked = HashSet::new();
+    let (mut ours, mut stock, mut cleared) = (0, 0, 0);
+    for Cut { image, what } in cuts(&image, &ops, 17) {
+        let (state, now, bit) = log_of(&image);
+        assert_eq!(now, tlvs, "{what}: {state:?}");
+        match state {
+            State::V2 => ours += 1,
+            State::Stock => stock += 1,
+            other => panic!("{what}: {other:?}"),
+        }
+        // Without the bit, as after a mount with force, stock tools read the stock log.
+        if !bit && state == State::Stock {
+            cleared += 1;
+            if checked.insert(hash(&image)) {
+                everything_is_there(&image, &fixture.files);
+            }
+        }
+        let (_, after) = exported(&image).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(
+            log_of(&after),
+            (State::Stock, tlvs.clone(), false),
+            "{what}"
+        );
+        if checked.insert(hash(&after)) {
+            everything_is_there(&after, &fixture.files);
+        }
+    }
+    assert!(
+        ours > 10 && stock > 10 && cleared > 0,
+        "{ours} {stock} {cleared}"
+    );
+}
+
+#[test]
+fn a_cut_leaves_the_one_or_the_other_in_the_area() {
+    cut_everywhere(TIGHT, ON);
+}
+
+#[test]
+fn a_cut_leaves_the_one_or_the_other_in_the_ring() {
+    cut_everywhere(
+        ROOMY,
+        Crash {
+            full_commits: true,
+            ..ON
+        },
+    );
+}
+
+#[test]
+fn a_cut_leaves_the_one_or_the_other_without_the_bit() {
+    cut_everywhere(
+        TIGHT,
+        Crash {
+            bit: false,
+            full_commits: true,
+            ..ON
+        },
+    );
+}
+
+/// The RFC's log, which its kernel wrote after a mount with force or its own bit.
+#[test]
+fn version_1_is_exported() {
+    let fixture = Fixture::new(TIGHT, 9);
+    let mut image = crashed(&fixture, ON);
+    let mut area = vec![0; read_area(&image).len()];
+    let tlvs: Vec<_> = fixture.files.iter().flat_map(tlvs).collect();
+    let (singles, run) = tlvs.split_at(6);
+    let mut records: Vec<_> = singles.iter().cloned().map(V1Record::single).collect();
+    records.push(V1Record::run(run));
+    write_v1(&mut area, TID, 4096 + 640, &records);
+    write_area(&mut image, &area);
+    assert_eq!(log_of(&image), (State::V1, tlvs.concat(), true));
+    let (done, after) = exported(&image).unwrap();
+    assert_eq!(done.commits, 1);
+    assert_eq!(log_of(&after), (State::Stock, tlvs.concat(), false));
+    everything_is_there(&after, &fixture.files);
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A thousand damaged filesystems through `info`, `dump`, `verify` and `export`: an
+//! error or an answer, never a panic.
+
+use crate::fixture::{le32, open, Fixture};
+use crate::forge::{crashed, crashed_on_stock, Crash, ON};
+use crate::ram::{Bytes, Ram};
+use bytelog::crc::Crc32c;
+use bytelog_cli::cli::Report;
+use bytelog_cli::command::{dump, info, verify};
+use bytelog_cli::crc::Crc;
+use bytelog_cli::error::Error;
+use bytelog_cli::export::export;
+use fastrand::Rng;
+
+const IMAGES: u64 = 1000;
+
+/// Where damage does most.
+struct Target {
+    at: u64,
+    len: u64,
+}
+
+fn targets(image: &Bytes) -> Vec<Target> {
+    let opened = open(Ram::new(image.clone())).unwrap();
+    let mut desc = [0; 64];
+    image.read(4096, &mut desc);
+    let inode = u64::from(le32(&desc, 8)) * 4096 + 7 * 256;
+    let area = opened.journal.sb.maxlen() - opened.journal.sb.fc_blocks() + 1;
+    let place = |block| opened.journal.place(block).unwrap();
+    let target = |at, len| Target { at, len };
+    vec![
+        target(1024, 1024),
+        target(4096, 64),
+        target(inode, 160),
+        target(opened.journal.sb_at, 256),
+        target(place(1), 6 * 4096),
+        target(place(area), 128),
+        target(place(area + 1), 3 * 4096),
+    ]
+}
+
+/// Puts the checksums of the superblocks right, so that damage goes further than they.
+fn seal(image: &mut Bytes, journal: u64) {
+    let mut sb = vec![0; 1024];
+    image.read(1024, &mut sb);
+    let crc = Crc::update(!0, &sb[..0x3fc]);
+    image.write(1024 + 0x3fc, &crc.to_le_bytes());
+    image.read(journal, &mut sb);
+    sb[0xfc..0x100].fill(0);
+    let crc = Crc::update(!0, &sb);
+    image.write(journal + 0xfc, &crc.to_be_bytes());
+}
+
+fn damage(image: &mut Bytes, targets: &[Target], rng: &mut Rng) {
+    for _ in 0..rng.usize(1..5) {
+        let target = &targets[rng.usize(..targets.len())];
+        let at = target.at + rng.u64(..target.len);
+        match rng.u8(..4) {
+            0 => {
+                let mut byte = [0];
+                image.read(at, &mut byte);
+                image.write(at, &[byte[0] ^ (1 << rng.u8(..8))]);
+            }
+            1 => image.write(at & !3, &rng.u32(..).to_le_bytes()),
+            2 => {
+                let word = [0, 1, 0xffff, u32::MAX, 1 << 31][rng.usize(..5)];
+                image.write(at & !3, &word.to_be_bytes());
+            }
+            _ => {
+                let mut bytes = vec![0; rng.usize(1..200)];
+                rng.fill(&mut bytes);
+                image.write(at, &bytes);
+            }
+        }
+    }
+}
+
+/// All the subcommands; how far they got.
+fn run(image: &Bytes) -> Result<(), Error> {
+    let opened = open(Ram::new(image.clone()))?;
+    let told = info::info(&opened)?.text();
+    assert!(!told.is_empty());
+    let args = dump::Args {
+        raw: true,
+        ..dump::Args::default()
+    };
+    let _ = dump::dump(&opened, &args)?.text();
+    let verified = verify::verify(&opened)?;
+    serde_json::to_string(&verified).unwrap();
+    for is_copy in [false, true] {
+        let ram = Ram::new(image.clone());
+        export(&open(ram.clone())?, is_copy, false)?;
+        // What it leaves can be read.
+        verify::verify(&open(ram)?)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn no_image_makes_it_panic() {
+    let fixture = Fixture::new("-b 4096", 9);
+    let full = Crash {
+        full_commits: true,
+        ..ON
+    };
+    let images = [
+        crashed(&fixture, ON),
+        crashed(&fixture, full),
+        crashed_on_stock(&fixture),
+    ];
+    let (mut fine, mut refused) = (0, 0);
+    for seed in 0..IMAGES {
+        let mut rng = Rng::with_seed(seed);
+        let whole = &images[rng.usize(..images.len())];
+        let targets = targets(whole);
+        let mut image = whole.clone();
+        damage(&mut image, &targets, &mut rng);
+        if rng.u8(..4) != 0 {
+            seal(&mut image, targets[3].at);
+        }
+        match run(&image) {
+            Ok(()) => fine += 1,
+            Err(error) => {
+                refused += 1;
+                assert!(
+                    error.remedy.is_some() || error.offset.is_some(),
+                    "{seed}: {error}"
+                );
+            }
+        }
+    }
+    assert!(fine > 100 && refused > 100, "{fine} {refused}");
+}
