@@ -71,6 +71,8 @@ pub enum Cmd {
     Stats { dev: String },
     /// Kernel log since a sequence number: [`Kmsg`].
     Kmsg { since: u64 },
+    /// Where stores are recorded, start with this segment, or stop: nothing.
+    Trace { segment: Option<u64> },
     /// Sync and switch the machine off; the answer may not arrive.
     Poweroff,
 }

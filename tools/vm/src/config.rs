@@ -47,6 +47,8 @@ pub struct VmConfig {
     pub icount: Option<u8>,
     /// A second disk, which makes untorn writes.
     pub nvme: bool,
+    /// A plugin with its arguments, for QEMU's own code generator.
+    pub plugin: Option<String>,
     /// A shell on the terminal instead of the protocol; the value is the one
     /// for dax_fc_bytelog.
     pub shell: Option<String>,
@@ -130,6 +132,9 @@ impl VmConfig {
             // A logical block, which is what NVMe never tears, is a page.
             arg("-device nvme,serial=bytelog,drive=disk1,logical_block_size=4096,physical_block_size=4096");
         }
+        if let Some(plugin) = &self.plugin {
+            arg(&format!("-plugin {plugin}"));
+        }
         if self.shell.is_some() {
             arg("-serial mon:stdio");
         } else {
@@ -162,6 +167,7 @@ mod tests {
             cpus: 2,
             icount: None,
             nvme: false,
+            plugin: None,
             shell: None,
         };
         let text = format!("{:?}", config.command());

@@ -12,6 +12,7 @@ mod image;
 mod lab;
 mod messages;
 mod suite;
+mod trace;
 mod vm;
 
 use anyhow::{bail, Context, Result};
@@ -52,6 +53,21 @@ enum Action {
         /// Directory for bench.json; made if need be
         #[arg(long)]
         out: PathBuf,
+    },
+    /// Record the stores of fast commits, for the crash-state checker
+    Trace {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        args: trace::Args,
+    },
+    /// Mount the images that the checker made of a recording
+    MountImages {
+        #[command(flatten)]
+        common: Common,
+        /// Directory of the recording
+        #[arg(long)]
+        dir: PathBuf,
     },
     /// An interactive machine with the modules loaded and a filesystem mounted
     Shell {
@@ -102,6 +118,7 @@ impl Common {
             cpus: 2,
             icount: None,
             nvme: false,
+            plugin: None,
             shell,
         };
         std::fs::create_dir_all(&self.workdir)
@@ -163,6 +180,20 @@ fn run(cli: Cli) -> Result<bool> {
             let outcome = bench::run(&config, common.kver.as_deref(), common.seed, fsyncs, &out);
             common.leave();
             outcome.map(|()| true)
+        }
+        Action::Trace { common, args } => {
+            let args = args.resolve()?;
+            let config = common.enter(None)?;
+            let outcome = trace::record(&config, common.kver.as_deref(), common.seed, &args);
+            common.leave();
+            outcome.map(|()| true)
+        }
+        Action::MountImages { common, dir } => {
+            let dir = dir.canonicalize().context("--dir")?;
+            let config = common.enter(None)?;
+            let outcome = trace::mount_images(&config, common.kver.as_deref(), &dir);
+            common.leave();
+            outcome
         }
         Action::Shell { common, option } => shell(&common, option),
     }

@@ -6,6 +6,7 @@ mod cost;
 mod devices;
 mod exec;
 mod kmsg;
+mod mark;
 mod modules;
 mod mounts;
 mod runner;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Running a workload.
 
-use super::stats;
+use super::{mark::mark, stats};
 use anyhow::Result;
 use bytelog_guest::ops::sync;
 use bytelog_guest::proto::{FcStats, WorkloadResult};
 use bytelog_guest::workload::Spec;
+use bytelog_trace::mark::Kind;
 use std::fs;
 use std::path::Path;
 use std::thread::sleep;
@@ -36,8 +37,11 @@ pub fn run(
     let mut fsyncs = 0;
     let mut ops = spec.start()?;
     while let Some((op, _)) = ops.step()? {
-        sync(&op.run(dir)?)?;
+        let file = op.run(dir)?;
+        mark(Kind::Sync, fsyncs + 1);
+        sync(&file)?;
         fsyncs += 1;
+        mark(Kind::Synced, fsyncs);
         ack(fsyncs, stats::read(dev).ok())?;
         if spec.pause_us > 0 {
             sleep(Duration::from_micros(spec.pause_us));

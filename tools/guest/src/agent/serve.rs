@@ -2,7 +2,7 @@
 //! Requests from the host: each is served by a thread of its own, so that a
 //! workload runs on while others come in.
 
-use super::{cost, devices, exec, kmsg, modules, mounts, runner, stats, trace};
+use super::{cost, devices, exec, kmsg, mark, modules, mounts, runner, stats, trace};
 use anyhow::{anyhow, Context, Result};
 use bytelog_guest::proto::{Cmd, FcStats, Message, Request, PORT};
 use bytelog_guest::tree;
@@ -113,6 +113,7 @@ fn answer(request: Request, link: &Link) -> Result<Value> {
         Cmd::Tree { dir } => value(tree::walk(Path::new(&dir))),
         Cmd::Stats { dev } => value(stats::read(&dev)),
         Cmd::Kmsg { since } => value(kmsg::since(since)),
+        Cmd::Trace { segment } => value(mark::segment(segment)),
         Cmd::Poweroff => super::boot::power_off(),
     }
 }
