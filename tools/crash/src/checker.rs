@@ -74,8 +74,22 @@ pub struct Verdict {
 fn matters(event: &Event) -> bool {
     matches!(
         event,
-        Event::Tid(_) | Event::Store { .. } | Event::Fence | Event::Flush | Event::Ack
+        Event::Tid(_)
+            | Event::Store { .. }
+            | Event::Stream { .. }
+            | Event::Fence
+            | Event::Flush
+            | Event::Ack
     )
+}
+
+/// Whether a store follows that leaves everything possible that is possible now.
+fn in_run(trace: &Trace, number: usize) -> bool {
+    let stores = |number: usize| {
+        let event = trace.events.get(number);
+        matches!(event, Some(Event::Store { .. } | Event::Stream { .. }))
+    };
+    trace.runs && stores(number) && stores(number + 1)
 }
 
 /// Checks `trace`. An error says that it makes no sense.
@@ -92,7 +106,7 @@ pub fn check(trace: &Trace, budget: Budget, rng: &mut Rng) -> Result<Verdict> {
             continue;
         }
         let result = noted.map_err(|broken| (broken, None)).and_then(|()| {
-            if oracle.is_watching() && matters(event) {
+            if oracle.is_watching() && matters(event) && !in_run(trace, number) {
                 cut_off(&memory, &mut oracle, budget, rng, &mut verdict.counts)?;
             }
             if *event == Event::Ack {

@@ -70,6 +70,7 @@ pub fn record(
         image,
         events: driver.medium.events,
         check_from,
+        runs: false,
     })
 }
 
@@ -216,6 +217,7 @@ impl<'a> Driver<'a> {
         self.medium.events.push(Event::Issue(Issue {
             payload: Some(tlvs.concat()),
             data,
+            synced: Vec::new(),
         }));
         self.medium.begin(tlvs.is_empty());
         let end = match self.writer.commit(&mut self.medium) {

@@ -7,6 +7,7 @@
 //! [`driver`] records what the writer does as a [`trace`]; [`checker`] follows a
 //! trace with a [`memory`] and an [`oracle`] and builds the [`images`];
 //! [`explore`] does that for all short [`workload`]s and for random ones. What is
+//! [`kernel`] does the same with a trace of a running kernel. What is
 //! checked, and what is not: Documentation/testing/crash-states.rst.
 
 // Offsets here come from the checker's own simulation, in memory it has made; a
@@ -19,6 +20,7 @@ mod damage;
 pub mod driver;
 pub mod explore;
 pub mod images;
+pub mod kernel;
 pub mod memory;
 pub mod oracle;
 pub mod recorder;

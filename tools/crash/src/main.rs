@@ -6,15 +6,17 @@ use anyhow::{bail, Context, Result};
 use bytelog_crash::checker::check;
 use bytelog_crash::driver::record;
 use bytelog_crash::explore::{self, Found, Plan, Report, DEPTH, LEVELS};
+use bytelog_crash::kernel::{self, Demands};
 use bytelog_crash::recorder::Fault;
 use bytelog_crash::report::{grouped, table, violation};
 use bytelog_crash::text;
 use bytelog_crash::workload::Workload;
+use bytelog_trace::session::{self, Session};
 use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand};
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -62,6 +64,13 @@ enum Command {
         file: PathBuf,
         #[command(flatten)]
         common: Common,
+    },
+    /// Checks what a kernel was recorded to do.
+    Kernel {
+        /// Directory of the recording.
+        dir: PathBuf,
+        #[command(flatten)]
+        demands: Demands,
     },
     /// Prints the trace of a workload.
     Record {
@@ -227,6 +236,19 @@ fn trace(file: PathBuf, common: Common) -> Result<bool> {
     Ok(verdict.violation.is_none())
 }
 
+fn kernel(dir: &Path, demands: &Demands) -> Result<bool> {
+    let session: Session = session::read(dir, session::SESSION)?;
+    let (mut good, mut images) = (true, Vec::new());
+    for segment in &session.segments {
+        let checked = kernel::check(dir, session.device, segment, demands)?;
+        say(checked.report.trim_end())?;
+        good &= checked.good;
+        images.extend(checked.images);
+    }
+    session::write(dir, session::IMAGES, &images)?;
+    Ok(good)
+}
+
 fn main() -> Result<ExitCode> {
     let good = match Cli::parse().command {
         Command::Run {
@@ -238,6 +260,7 @@ fn main() -> Result<ExitCode> {
         Command::Faults { common } => faults(common)?,
         Command::Caught { common, name } => caught(common, &name, None)?,
         Command::Trace { file, common } => trace(file, common)?,
+        Command::Kernel { dir, demands } => kernel(&dir, &demands)?,
         Command::Record { workload, common } => {
             let actions = workload.actions.len();
             print!(

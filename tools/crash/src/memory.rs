@@ -85,7 +85,8 @@ impl Memory {
     /// Does what `event` says.
     pub fn apply(&mut self, event: &Event) -> Result<()> {
         match event {
-            Event::Store { off, bytes } => self.store(*off, bytes),
+            Event::Store { off, bytes } => self.store(*off, bytes, Stage::Stored),
+            Event::Stream { off, bytes } => self.store(*off, bytes, Stage::WrittenBack),
             Event::WriteBack { off, len } => self.write_back(*off, *len),
             Event::Fence => {
                 match self.device {
@@ -128,14 +129,14 @@ impl Memory {
             .with_context(|| format!("{len} bytes at {off} are not inside the area"))
     }
 
-    fn store(&mut self, off: u64, bytes: &[u8]) -> Result<()> {
+    fn store(&mut self, off: u64, bytes: &[u8], stage: Stage) -> Result<()> {
         let range = self.range(off, bytes.len() as u64)?;
         self.visible[range.clone()].copy_from_slice(bytes);
         for at in (range.start / WORD * WORD..range.end).step_by(WORD) {
             let mut word = [0; WORD];
             word.copy_from_slice(&self.visible[at..at + WORD]);
             let stores = self.pending.entry(at).or_default();
-            stores.push((word, Stage::Stored));
+            stores.push((word, stage));
         }
         Ok(())
     }
@@ -209,6 +210,22 @@ mod tests {
         let memory = memory(Persistence::Synchronous, &late);
         assert_eq!((memory.durable[64], memory.visible[64]), (1, 2));
         assert_eq!(memory.pending.len(), 1);
+    }
+
+    #[test]
+    fn streams_need_a_fence_only() {
+        let (off, bytes) = (64, vec![1; WORD]);
+        let stream = Event::Stream { off, bytes };
+        let durable = |events: &[_]| memory(Persistence::Synchronous, events).durable[64];
+        assert_eq!(durable(&[stream.clone()]), 0);
+        assert_eq!(durable(&[stream.clone(), Event::Fence]), 1);
+        // A word that was stored to before and after is at what was streamed.
+        assert_eq!(durable(&[store(64, 2), stream.clone(), Event::Fence]), 1);
+        let later = memory(
+            Persistence::Synchronous,
+            &[stream, store(64, 2), Event::Fence],
+        );
+        assert_eq!((later.durable[64], later.visible[64]), (1, 2));
     }
 
     #[test]

@@ -275,7 +275,8 @@ impl Oracle {
                 if issue.payload.is_some_and(|payload| !payload.is_empty()) {
                     self.acknowledged = self.issued.len();
                 }
-                let late = issue.data.iter().find(|&&n| !memory.data_is_durable(n));
+                let owed = issue.data.iter().chain(&issue.synced);
+                let late = owed.copied().find(|&n| !memory.data_is_durable(n));
                 if let Some(number) = late {
                     let what = format!("fsync returned and data {number} is not durable");
                     return Ok(Err(Broken::new(Check::Data, what)));

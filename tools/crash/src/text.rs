@@ -13,16 +13,18 @@
 //! data-store 1
 //! data-flush 1
 //! store 4096 4642434c...
+//! stream 4160 00000000...
 //! write-back 4096 128
 //! fence
-//! issue 01001000... 1
+//! issue 01001000... 1 / 2
 //! flush
 //! ack
 //! ```
 //!
 //! `image` lines say what the area held before, where that is not zero. `issue` has
 //! the commit's TLVs (`-` for none, `?` where the recorder does not know them) and
-//! the numbers of its data. `check` in front of an event: power cuts are tried from
+//! the numbers of its data; behind `/`, those of other data that its fsync owes.
+//! `runs` in the head: of a run of stores only the end is looked at. `check` in front of an event: power cuts are tried from
 //! there on.
 
 use crate::trace::{Event, Issue, Trace};
@@ -64,6 +66,9 @@ pub fn write(trace: &Trace) -> String {
         format!("uuid {}", hex(&trace.uuid)),
         format!("area {}", trace.image.len()),
     ];
+    if trace.runs {
+        lines.push("runs".into());
+    }
     for (number, chunk) in trace.image.chunks(GAP).enumerate() {
         if chunk.iter().any(|&byte| byte != 0) {
             lines.push(format!("image {} {}", number * GAP, hex(chunk)));
@@ -76,6 +81,7 @@ pub fn write(trace: &Trace) -> String {
         lines.push(match event {
             Event::Tid(tid) => format!("tid {tid}"),
             Event::Store { off, bytes } => format!("store {off} {}", hex(bytes)),
+            Event::Stream { off, bytes } => format!("stream {off} {}", hex(bytes)),
             Event::WriteBack { off, len } => format!("write-back {off} {len}"),
             Event::Fence => "fence".into(),
             Event::Flush => "flush".into(),
@@ -96,8 +102,14 @@ fn write_issue(issue: &Issue) -> String {
         Some(payload) if payload.is_empty() => "-".into(),
         Some(payload) => hex(payload),
     };
-    let data = issue.data.iter().map(|number| format!(" {number}"));
-    format!("issue {payload}{}", data.collect::<String>())
+    let words = |numbers: &[u64]| numbers.iter().map(u64::to_string).collect::<Vec<_>>();
+    let mut line = vec!["issue".to_owned(), payload];
+    line.extend(words(&issue.data));
+    if !issue.synced.is_empty() {
+        line.push("/".into());
+        line.extend(words(&issue.synced));
+    }
+    line.join(" ")
 }
 
 /// The trace that `text` is.
@@ -109,6 +121,7 @@ pub fn parse(text: &str) -> Result<Trace> {
         image: Vec::new(),
         events: Vec::new(),
         check_from: 0,
+        runs: false,
     };
     let mut lines = text.lines().enumerate();
     let first = lines.next().map(|(_, line)| line.trim_end());
@@ -153,12 +166,20 @@ fn parse_line(trace: &mut Trace, words: &[&str]) -> Result<()> {
             room.context("outside the area")?.copy_from_slice(&bytes);
             return Ok(());
         }
+        ["runs"] => {
+            trace.runs = true;
+            return Ok(());
+        }
         ["check"] => {
             trace.check_from = trace.events.len();
             return Ok(());
         }
         ["tid", tid] => Event::Tid(tid.parse()?),
         ["store", off, bytes] => Event::Store {
+            off: off.parse()?,
+            bytes: unhex(bytes)?,
+        },
+        ["stream", off, bytes] => Event::Stream {
             off: off.parse()?,
             bytes: unhex(bytes)?,
         },
@@ -170,14 +191,21 @@ fn parse_line(trace: &mut Trace, words: &[&str]) -> Result<()> {
         ["flush"] => Event::Flush,
         ["data-store", data] => Event::DataStore(data.parse()?),
         ["data-flush", data] => Event::DataFlush(data.parse()?),
-        ["issue", payload, ref data @ ..] => Event::Issue(Issue {
-            payload: match payload {
-                "?" => None,
-                "-" => Some(Vec::new()),
-                hex => Some(unhex(hex)?),
-            },
-            data: data.iter().map(|n| n.parse()).collect::<Result<_, _>>()?,
-        }),
+        ["issue", payload, ref numbers @ ..] => {
+            let mut lists = numbers.split(|&word| word == "/").map(|list| {
+                let list = list.iter().map(|n| n.parse());
+                list.collect::<Result<Vec<_>, _>>()
+            });
+            Event::Issue(Issue {
+                payload: match payload {
+                    "?" => None,
+                    "-" => Some(Vec::new()),
+                    hex => Some(unhex(hex)?),
+                },
+                data: lists.next().transpose()?.unwrap_or_default(),
+                synced: lists.next().transpose()?.unwrap_or_default(),
+            })
+        }
         ["ack"] => Event::Ack,
         ["abort"] => Event::Abort,
         _ => bail!("not an event: {}", words.join(" ")),
@@ -199,7 +227,18 @@ mod tests {
 
     #[test]
     fn traces_come_back() {
-        let trace = recorded();
+        let mut trace = recorded();
+        assert_eq!(parse(&write(&trace)).unwrap(), trace);
+        trace.runs = true;
+        trace.events.push(Event::Stream {
+            off: 8,
+            bytes: vec![1; 8],
+        });
+        trace.events.push(Event::Issue(Issue {
+            payload: None,
+            data: vec![1],
+            synced: vec![2, 3],
+        }));
         assert_eq!(parse(&write(&trace)).unwrap(), trace);
     }
 

@@ -27,6 +27,13 @@ pub enum Event {
         /// What.
         bytes: Vec<u8>,
     },
+    /// A store past the caches: what a fence passes is durable without a write-back.
+    Stream {
+        /// Where.
+        off: u64,
+        /// What.
+        bytes: Vec<u8>,
+    },
     /// Write-back of the cache lines that hold this range was started.
     WriteBack {
         /// Where it starts.
@@ -58,6 +65,8 @@ pub struct Issue {
     pub payload: Option<Vec<u8>>,
     /// Numbers of the file data that must be durable before it can be there.
     pub data: Vec<u64>,
+    /// Numbers of other file data that must be durable when fsync returns.
+    pub synced: Vec<u64>,
 }
 
 /// A medium, what it held, and what happened to it.
@@ -76,6 +85,9 @@ pub struct Trace {
     /// Power cuts are tried from behind this event on; those before it have been
     /// looked at elsewhere.
     pub check_from: usize,
+    /// Of a run of stores only the end is looked at: whatever a power cut could
+    /// leave before, it could leave there. For traces of single instructions.
+    pub runs: bool,
 }
 
 impl Trace {
