@@ -44,6 +44,10 @@ test: all
 check-crash: setup
 	@$S/check-crash
 
+# The module's own stores, write-backs and fences, recorded and checked; SEED=N gives another workload.
+check-trace: all
+	@$S/check-trace
+
 # What an fsync costs, against stock ext4: tables and build/bench.
 bench: all
 	@$S/vm bench --out build/bench $(ARGS)
@@ -54,5 +58,5 @@ clean:
 distclean:
 	@$S/clean cache
 
-.PHONY: all help setup update modules tools demo vm test check-crash bench clean distclean
+.PHONY: all help setup update modules tools demo vm test check-crash check-trace bench clean distclean
 .NOTPARALLEL:

@@ -7,7 +7,5 @@ pub mod export;
 pub mod feature;
 pub mod fsck;
 pub mod info;
-pub mod map;
-mod svg;
 mod table;
 pub mod verify;

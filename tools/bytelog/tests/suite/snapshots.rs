@@ -43,7 +43,6 @@ fn check(name: &str, image: &Bytes) {
         &["info"][..],
         &["verify"],
         &["dump"],
-        &["map"],
         &["--json", "info"],
         &["--json", "verify"],
     ] {
