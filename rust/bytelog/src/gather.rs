@@ -35,6 +35,9 @@ pub(super) struct Gathering {
     pub(super) at: Position,
     /// Payload bytes in the staging buffer.
     pub(super) staged: usize,
+    /// Payload bytes that may be there without a further look: what a record and
+    /// the area can hold, and 0 where nothing may be gathered.
+    pub(super) room: usize,
     pub(super) records: u32,
     pub(super) payload_bytes: u64,
     pub(super) describes_data: bool,
@@ -45,10 +48,11 @@ pub(super) struct Gathering {
 }
 
 impl Gathering {
-    pub(super) const fn from(at: Position) -> Self {
+    pub(super) const fn from(at: Position, room: usize) -> Self {
         Self {
             at,
             staged: 0,
+            room,
             records: 0,
             payload_bytes: 0,
             describes_data: false,

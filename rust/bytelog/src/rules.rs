@@ -31,24 +31,29 @@ pub struct Replayable {
 
 impl Replayable {
     /// Whether ext4's replay can apply `tlv` after those seen before.
+    #[inline]
     pub fn allows(&mut self, tlv: &Tlv<'_>) -> bool {
         let value = tlv.value();
         match tlv.tag() {
             Tag::Inode => {
                 let is_directory =
                     le16(value, MODE).is_some_and(|mode| mode & TYPE_MASK == DIRECTORY);
-                self.directory = value.first_chunk().copied().filter(|_| is_directory);
+                self.directory = match is_directory {
+                    true => value.first_chunk().copied(),
+                    false => None,
+                };
                 le16(value, LINKS_COUNT) != Some(0)
             }
-            Tag::Creat => {
+            Tag::Creat if self.directory.is_some() => {
                 let ino = value.get(DENTRY_INO..).and_then(<[u8]>::first_chunk::<4>);
-                self.directory.is_none() || self.directory.as_ref() != ino
+                self.directory.as_ref() != ino
             }
             _ => true,
         }
     }
 }
 
+#[inline]
 fn le16(value: &[u8], at: usize) -> Option<u16> {
     let bytes = value.get(at..)?.first_chunk::<2>()?;
     Some(u16::from_le_bytes(*bytes))

@@ -89,6 +89,29 @@ impl Tag {
         )
     }
 
+    /// The tag of a payload with the on-media number `raw`, with the shortest and
+    /// the longest value it can have. A table: this is asked for every TLV logged.
+    const fn of_payload(raw: u16) -> Option<(Self, u16, u16)> {
+        const DENTRY: (u16, u16) = (
+            DENTRY_INFO_LEN as u16 + 1,
+            (DENTRY_INFO_LEN + NAME_MAX) as u16,
+        );
+        const TABLE: [(Tag, u16, u16); 6] = [
+            (Tag::AddRange, ADD_RANGE_LEN as u16, ADD_RANGE_LEN as u16),
+            (Tag::DelRange, DEL_RANGE_LEN as u16, DEL_RANGE_LEN as u16),
+            (Tag::Creat, DENTRY.0, DENTRY.1),
+            (Tag::Link, DENTRY.0, DENTRY.1),
+            (Tag::Unlink, DENTRY.0, DENTRY.1),
+            (Tag::Inode, (INODE_INFO_LEN + INODE_MIN) as u16, u16::MAX),
+        ];
+        let at = raw.wrapping_sub(1) as usize;
+        if at < TABLE.len() {
+            Some(TABLE[at])
+        } else {
+            None
+        }
+    }
+
     /// Whether a value of `len` bytes is possible, as
     /// `ext4_fc_value_len_isvalid()` has it. The filesystem's inode size is not
     /// known here; ext4 checks that bound again at replay.
@@ -180,18 +203,18 @@ impl<'a> Tlvs<'a> {
         }
     }
 
+    #[inline]
     fn step(&self) -> Result<(Tlv<'a>, &'a [u8]), TlvFault> {
         let Some((&[t0, t1, l0, l1], _)) = self.rest.split_first_chunk::<TL_LEN>() else {
             return Err(TlvFault::Cut);
         };
         let raw = u16::from_le_bytes([t0, t1]);
-        let tag = match Tag::from_raw(raw) {
-            Some(tag) if tag.in_payload() => tag,
-            _ => return Err(TlvFault::Tag(raw)),
+        let Some((tag, shortest, longest)) = Tag::of_payload(raw) else {
+            return Err(TlvFault::Tag(raw));
         };
         let value_len = u16::from_le_bytes([l0, l1]);
         let len = usize::from(value_len).saturating_add(TL_LEN);
-        if !tag.value_len_is_valid(usize::from(value_len)) || len > self.max_tlv {
+        if value_len < shortest || value_len > longest || len > self.max_tlv {
             return Err(TlvFault::Length(tag, value_len));
         }
         match self.rest.split_at_checked(len) {
@@ -204,6 +227,7 @@ impl<'a> Tlvs<'a> {
 impl<'a> Iterator for Tlvs<'a> {
     type Item = Result<Tlv<'a>, TlvError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;

@@ -9,15 +9,14 @@
 use core::fmt;
 use core::marker::PhantomData;
 
-use super::crc::{chain_seed, Crc32c, SEED};
+use super::crc::{chain_seed, Crc32c};
 use super::error::WriteError;
 use super::gather::{Gathering, Position, Running};
 use super::geometry::Geometry;
 pub use super::medium::{FileData, Medium, Persistence};
-use super::opener::{Opener, OPENER_LEN};
-use super::record::{record_len, NewRecord, ALIGN, DEFAULT_PAYLOAD, HEADER_LEN, MAX_PAYLOAD};
+use super::record::{ALIGN, DEFAULT_PAYLOAD, HEADER_LEN, MAX_PAYLOAD};
 use super::rules::Replayable;
-use super::tlv::{Tag, Tlvs, TL_LEN};
+use super::tlv::TL_LEN;
 
 /// Shortest staging buffer, bytes: a header and a record of the default size.
 pub const MIN_STAGING: usize = HEADER_LEN + DEFAULT_PAYLOAD;
@@ -57,14 +56,16 @@ impl core::error::Error for StagingTooShort {}
 /// before the next, and then [`commit`](Self::commit) or
 /// [`discard`](Self::discard). `S` is the staging buffer.
 pub struct LogWriter<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> {
-    staging: S,
+    pub(super) staging: S,
     /// Payload bytes of a full record.
-    payload_max: usize,
-    geometry: Geometry,
+    pub(super) payload_max: usize,
+    /// Longest TLV, bytes.
+    pub(super) max_tlv: usize,
+    pub(super) geometry: Geometry,
     uuid: [u8; 16],
-    rules: Option<Replayable>,
-    log: Option<Running>,
-    now: Gathering,
+    pub(super) rules: Option<Replayable>,
+    pub(super) log: Option<Running>,
+    pub(super) now: Gathering,
     crc: PhantomData<fn() -> C>,
 }
 
@@ -77,18 +78,21 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
             return Err(StagingTooShort);
         }
         let whole = len.saturating_sub(HEADER_LEN) & !(ALIGN - 1);
+        let payload_max = whole.min(MAX_PAYLOAD);
+        let at = Position {
+            head: geometry.log_start(),
+            seq: 0,
+            chain: 0,
+        };
         Ok(Self {
             staging,
-            payload_max: whole.min(MAX_PAYLOAD),
+            payload_max,
+            max_tlv: payload_max.min(geometry.block_size().max_tlv()),
             geometry,
             uuid,
             rules: None,
             log: None,
-            now: Gathering::from(Position {
-                head: geometry.log_start(),
-                seq: 0,
-                chain: 0,
-            }),
+            now: Gathering::from(at, 0),
             crc: PhantomData,
         })
     }
@@ -125,7 +129,7 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
 
     /// Transaction of the running log, also when a failed commit has closed it.
     pub fn tid(&self) -> Option<u32> {
-        self.log.map(|log| log.tid)
+        self.log.as_ref().map(|log| log.tid)
     }
 
     /// Offset where the durable log ends, bytes from the start of the area.
@@ -163,37 +167,69 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
 
     /// Longest TLV that [`reserve`](Self::reserve) gives room for, bytes.
     pub fn max_tlv(&self) -> usize {
-        self.payload_max.min(self.geometry.block_size().max_tlv())
+        self.max_tlv
     }
 
-    /// Zeroed room for one whole TLV of `len` bytes, header included, to be
-    /// filled before the next call. A full record is copied to the medium,
-    /// unsealed.
+    /// Room for one whole TLV of `len` bytes, header included, all of it to be
+    /// filled before the next call. What is in it has no meaning; the header is
+    /// zeroed, so that a TLV that is never filled is refused. A full record is
+    /// copied to the medium, unsealed.
     ///
     /// Once this has failed the fast commit is not complete, and
     /// [`commit`](Self::commit) refuses it.
+    #[inline]
     pub fn reserve<M: Medium>(
         &mut self,
         medium: &mut M,
         len: usize,
     ) -> Result<&mut [u8], WriteError<M::Error>> {
-        if let Err(error) = self.make_room(medium, len) {
-            self.now.failed = true;
-            return Err(error);
+        if !self.fits(len) {
+            self.make_room(medium, len)?;
         }
+        self.take(len).ok_or(WriteError::Staging)
+    }
+
+    /// Whether a TLV of `len` bytes has room, so that [`take`](Self::take) gives it.
+    #[inline]
+    pub fn fits(&self, len: usize) -> bool {
+        let end = self.now.staged.saturating_add(len);
+        end <= self.now.room && len >= TL_LEN && len <= self.max_tlv
+    }
+
+    /// What [`reserve`](Self::reserve) gives, where it fits or room has been made.
+    #[inline]
+    pub fn take(&mut self, len: usize) -> Option<&mut [u8]> {
         let from = HEADER_LEN.saturating_add(self.now.staged);
-        let to = from.saturating_add(len);
-        match self.staging.as_mut().get_mut(from..to) {
-            Some(room) => {
+        let free = self.staging.as_mut().get_mut(from..);
+        match free.and_then(|free| free.get_mut(..len)) {
+            Some(bytes) => {
                 self.now.staged = self.now.staged.saturating_add(len);
-                room.fill(0);
-                Ok(room)
+                if let Some(header) = bytes.first_chunk_mut::<TL_LEN>() {
+                    *header = [0; TL_LEN];
+                }
+                Some(bytes)
             }
             None => {
                 self.now.failed = true;
-                Err(WriteError::Staging)
+                None
             }
         }
+    }
+
+    /// Makes room for a TLV of `len` bytes where it does not fit, as
+    /// [`reserve`](Self::reserve) does, or says why there is none.
+    #[cold]
+    pub fn make_room<M: Medium>(
+        &mut self,
+        medium: &mut M,
+        len: usize,
+    ) -> Result<(), WriteError<M::Error>> {
+        let made = self.try_make_room(medium, len);
+        if made.is_err() {
+            self.now.failed = true;
+            self.now.room = 0;
+        }
+        made
     }
 
     /// Makes the gathered fast commit durable, with the file data that it
@@ -210,223 +246,20 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
     /// Drops what was gathered. Records that were copied in stay unsealed, or are
     /// overwritten by the next commit.
     pub fn discard(&mut self) {
-        if let Some(log) = self.log {
-            self.now = Gathering::from(log.durable);
-        }
-    }
-
-    /// Sees to it that `len` more bytes fit the record being staged, and that
-    /// record the area.
-    fn make_room<M: Medium>(
-        &mut self,
-        medium: &mut M,
-        len: usize,
-    ) -> Result<(), WriteError<M::Error>> {
-        let log = self.log.ok_or(WriteError::NotStarted)?;
-        if log.closed {
-            return Err(WriteError::Closed);
-        }
-        if self.now.failed {
-            return Err(WriteError::Aborted);
-        }
-        if len < TL_LEN || len > self.max_tlv() {
-            return Err(WriteError::TooLong(len));
-        }
-        let grown = self.now.staged.saturating_add(len);
-        if grown <= self.payload_max {
-            return self.check_space(self.now.at.head, grown);
-        }
-        let full = self.end_of(self.now.at.head, self.now.staged)?;
-        self.check_space(full, len)?;
-        self.inspect()?;
-        self.finish(medium, &log, false)
-    }
-
-    /// Offset behind a record at `head` with `payload_len` bytes of payload.
-    fn end_of<E>(&self, head: u64, payload_len: usize) -> Result<u64, WriteError<E>> {
-        let len = record_len(payload_len).and_then(|len| u64::try_from(len).ok());
-        len.and_then(|len| head.checked_add(len))
-            .ok_or(WriteError::Full)
-    }
-
-    fn check_space<E>(&self, head: u64, payload_len: usize) -> Result<(), WriteError<E>> {
-        if self.end_of(head, payload_len)? > self.geometry.area_len() {
-            return Err(WriteError::Full);
-        }
-        Ok(())
-    }
-
-    /// Walks the staged TLVs: whether they are some, whether one describes file
-    /// data, and whether they keep the rules.
-    fn inspect<E>(&mut self) -> Result<(), WriteError<E>> {
-        let to = HEADER_LEN.saturating_add(self.now.staged);
-        let payload = self.staging.as_ref().get(HEADER_LEN..to);
-        let max_tlv = self.max_tlv();
-        for tlv in Tlvs::new(payload.ok_or(WriteError::Staging)?, max_tlv) {
-            let tlv = tlv.map_err(WriteError::Tlv)?;
-            if tlv.tag() == Tag::AddRange {
-                self.now.describes_data = true;
-            }
-            if !self.rules.as_mut().is_none_or(|rules| rules.allows(&tlv)) {
-                return Err(WriteError::NotReplayable(tlv.tag()));
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts a header in front of the staged payload, copies both in and goes to
-    /// the next position.
-    fn finish<M: Medium>(
-        &mut self,
-        medium: &mut M,
-        log: &Running,
-        sealed: bool,
-    ) -> Result<(), WriteError<M::Error>> {
-        let payload_len = self.now.staged;
-        let total = record_len(payload_len).ok_or(WriteError::Staging)?;
-        let record = self.staging.as_mut().get_mut(..total);
-        let record = record.ok_or(WriteError::Staging)?;
-        let Some((header, body)) = record.split_first_chunk_mut::<HEADER_LEN>() else {
-            return Err(WriteError::Staging);
-        };
-        let Some((payload, padding)) = body.split_at_mut_checked(payload_len) else {
-            return Err(WriteError::Staging);
-        };
-        padding.fill(0);
-        let payload_crc = C::update(SEED, payload);
-        let crc = if log.commits != 0 {
-            SEED
-        } else if self.now.records == 0 {
-            payload_crc
-        } else {
-            C::update(self.now.crc, payload)
-        };
-        let new = NewRecord {
-            tid: log.tid,
-            nonce: log.nonce,
-            seq: self.now.at.seq,
-            commit: log.commits.checked_add(1).ok_or(WriteError::Full)?,
-            sealed,
-            payload_len,
-            payload_crc,
-        };
-        let (bytes, chain) = new
-            .encode::<C>(self.now.at.chain)
-            .ok_or(WriteError::Staging)?;
-        *header = bytes;
-        medium
-            .copy_in(self.now.at.head, record)
-            .map_err(WriteError::Medium)?;
-        self.now = Gathering {
-            at: Position {
-                head: self.end_of(self.now.at.head, payload_len)?,
-                seq: self.now.at.seq.checked_add(1).ok_or(WriteError::Full)?,
-                chain,
-            },
-            staged: 0,
-            records: self.now.records.checked_add(1).ok_or(WriteError::Full)?,
-            payload_bytes: self.now.payload_bytes.saturating_add(payload_len as u64),
-            crc,
-            ..self.now
-        };
-        Ok(())
-    }
-
-    fn try_commit<M: Medium>(&mut self, medium: &mut M) -> Result<Commit, WriteError<M::Error>> {
-        if self.now.failed {
-            return Err(WriteError::Aborted);
-        }
-        if !self.is_gathering() {
-            match medium.file_data() {
-                FileData::Here => barrier(medium)?,
-                FileData::Apart { .. } => data_barrier(medium, false)?,
-            }
-            return Ok(Commit::default());
-        }
-        let log = self.log.ok_or(WriteError::NotStarted)?;
-        self.inspect()?;
-        data_barrier(medium, self.now.describes_data)?;
-        // From here on the medium may hold the seal or a part of it. A commit
-        // that fails now must not be tried again at the same place: if it was the
-        // first, an opener of this try and records of the next could both be
-        // durable, and disagree.
-        self.log = Some(Running {
-            closed: true,
-            ..log
-        });
-        self.finish(medium, &log, true)?;
-        let commit = self.persist(medium, &log)?;
-        self.log = Some(Running {
-            commits: commit.ordinal,
-            durable: self.now.at,
-            ..log
-        });
-        self.discard();
-        Ok(commit)
-    }
-
-    /// Makes durable what lies between the durable head and the present one.
-    fn persist<M: Medium>(
-        &mut self,
-        medium: &mut M,
-        log: &Running,
-    ) -> Result<Commit, WriteError<M::Error>> {
-        let first = log.commits == 0;
-        let (tail, head) = (log.durable.head, self.now.at.head);
-        if first {
-            let opener = Opener {
-                features: 0,
-                tid: log.tid,
-                nonce: log.nonce,
-                head,
-                tail,
-                seq: u64::from(self.now.records),
-                crc: self.now.crc,
+        if let Some(log) = &self.log {
+            let room = if log.closed {
+                0
+            } else {
+                self.room_at(log.durable.head)
             };
-            let bytes = opener.encode::<C>(self.geometry.block_size());
-            medium.copy_in(0, &bytes).map_err(WriteError::Medium)?;
-            medium
-                .write_back(0, OPENER_LEN as u64)
-                .map_err(WriteError::Medium)?;
+            self.now = Gathering::from(log.durable, room);
         }
-        let log_bytes = head.saturating_sub(tail);
-        medium
-            .write_back(tail, log_bytes)
-            .map_err(WriteError::Medium)?;
-        medium.fence();
-        if medium.persistence() == Persistence::NeedsFlush {
-            medium.flush_device().map_err(WriteError::Medium)?;
-        }
-        Ok(Commit {
-            ordinal: log.commits.checked_add(1).ok_or(WriteError::Full)?,
-            records: self.now.records,
-            payload_bytes: self.now.payload_bytes,
-            log_bytes,
-            describes_data: self.now.describes_data,
-            opener_written: first,
-        })
     }
-}
 
-/// Makes durable the file data that the commit describes or owes, before its seal
-/// can be.
-fn data_barrier<M: Medium>(medium: &mut M, described: bool) -> Result<(), WriteError<M::Error>> {
-    match medium.file_data() {
-        FileData::Here if described => barrier(medium),
-        FileData::Apart { owed } if described || owed => {
-            medium.flush_data().map_err(WriteError::Medium)
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Makes durable everything stored to the log's device before.
-fn barrier<M: Medium>(medium: &mut M) -> Result<(), WriteError<M::Error>> {
-    match medium.persistence() {
-        Persistence::Synchronous => {
-            medium.fence();
-            Ok(())
-        }
-        Persistence::NeedsFlush => medium.flush_device().map_err(WriteError::Medium),
+    /// Payload bytes that a record at `head` can have.
+    pub(super) fn room_at(&self, head: u64) -> usize {
+        let left = self.geometry.area_len().saturating_sub(head);
+        let payload = left.saturating_sub(HEADER_LEN as u64);
+        usize::try_from(payload).map_or(self.payload_max, |left| left.min(self.payload_max))
     }
 }

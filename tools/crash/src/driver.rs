@@ -201,12 +201,7 @@ impl<'a> Driver<'a> {
         }
         for tlv in tlvs {
             match self.writer.reserve(&mut self.medium, tlv.len()) {
-                Ok(room) => {
-                    // Zeroed: what is zero at the end needs not be said again.
-                    let said = tlv.iter().rposition(|&byte| byte != 0);
-                    let said = said.map_or(0, |last| last + 1);
-                    room[..said].copy_from_slice(&tlv[..said]);
-                }
+                Ok(room) => room.copy_from_slice(tlv),
                 Err(error) => return self.no_room(error),
             }
         }

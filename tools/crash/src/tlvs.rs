@@ -25,7 +25,7 @@ fn tlv(tag: Tag, len: usize, rng: &mut Rng) -> Vec<u8> {
     out.extend((len as u16).to_le_bytes());
     out.extend((0..len).map(|_| rng.u8(1..)));
     if tag == Tag::Inode {
-        // Most of an inode is zero. Whoever fills the room leaves that out.
+        // Most of an inode is zero.
         let tail = out.len() - len / 2;
         out[tail..].fill(0);
     }

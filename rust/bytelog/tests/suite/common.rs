@@ -225,7 +225,7 @@ pub fn gather<M: Medium>(
 ) -> Result<(), bytelog::error::WriteError<M::Error>> {
     for tlv in tlvs {
         let room = writer.reserve(medium, tlv.len())?;
-        assert!(room.iter().all(|&byte| byte == 0), "old bytes in staging");
+        assert_eq!(room[..4], [0; 4], "an old TLV in staging");
         room.copy_from_slice(tlv);
     }
     Ok(())

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! How the writer puts records together, and makes a commit durable: the order of
+//! barrier, copy, write-back and fence.
+
+use super::crc::{Crc32c, SEED};
+use super::error::WriteError;
+use super::gather::{Position, Running};
+use super::medium::{FileData, Medium, Persistence};
+use super::opener::{Opener, OPENER_LEN};
+use super::record::{record_len, NewRecord, ALIGN, HEADER_LEN};
+use super::tlv::{Tag, Tlvs, TL_LEN};
+use super::writer::{Commit, LogWriter};
+
+impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
+    /// Sees to it that `len` more bytes fit the record being staged, and that
+    /// record the area; or says why nothing may be added.
+    pub(super) fn try_make_room<M: Medium>(
+        &mut self,
+        medium: &mut M,
+        len: usize,
+    ) -> Result<(), WriteError<M::Error>> {
+        let log = self.log.ok_or(WriteError::NotStarted)?;
+        if log.closed {
+            return Err(WriteError::Closed);
+        }
+        if self.now.failed {
+            return Err(WriteError::Aborted);
+        }
+        if len < TL_LEN || len > self.max_tlv() {
+            return Err(WriteError::TooLong(len));
+        }
+        let grown = self.now.staged.saturating_add(len);
+        if grown <= self.payload_max {
+            return self.check_space(self.now.at.head, grown);
+        }
+        // Not before it is certain that what follows fits as well.
+        let full = self.end_of(self.now.at.head, self.now.staged)?;
+        self.check_space(full, len)?;
+        self.inspect()?;
+        self.finish(medium, &log, false)
+    }
+
+    /// Offset behind a record at `head` with `payload_len` bytes of payload.
+    fn end_of<E>(&self, head: u64, payload_len: usize) -> Result<u64, WriteError<E>> {
+        let len = record_len(payload_len).and_then(|len| u64::try_from(len).ok());
+        len.and_then(|len| head.checked_add(len))
+            .ok_or(WriteError::Full)
+    }
+
+    fn check_space<E>(&self, head: u64, payload_len: usize) -> Result<(), WriteError<E>> {
+        if self.end_of(head, payload_len)? > self.geometry.area_len() {
+            return Err(WriteError::Full);
+        }
+        Ok(())
+    }
+
+    /// Walks the staged TLVs: whether they are some, whether one describes file
+    /// data, and whether they keep the rules.
+    fn inspect<E>(&mut self) -> Result<(), WriteError<E>> {
+        let to = HEADER_LEN.saturating_add(self.now.staged);
+        let payload = self.staging.as_ref().get(HEADER_LEN..to);
+        let (mut data, mut rules) = (self.now.describes_data, self.rules);
+        for tlv in Tlvs::new(payload.ok_or(WriteError::Staging)?, self.max_tlv) {
+            let tlv = tlv.map_err(WriteError::Tlv)?;
+            data |= tlv.tag() == Tag::AddRange;
+            if !rules.as_mut().is_none_or(|rules| rules.allows(&tlv)) {
+                return Err(WriteError::NotReplayable(tlv.tag()));
+            }
+        }
+        (self.now.describes_data, self.rules) = (data, rules);
+        Ok(())
+    }
+
+    /// Puts a header in front of the staged payload, copies both in and goes to
+    /// the next position.
+    fn finish<M: Medium>(
+        &mut self,
+        medium: &mut M,
+        log: &Running,
+        sealed: bool,
+    ) -> Result<(), WriteError<M::Error>> {
+        let payload_len = self.now.staged;
+        let total = record_len(payload_len).ok_or(WriteError::Staging)?;
+        let unused = HEADER_LEN.saturating_add(payload_len)..;
+        clear_padding(self.staging.as_mut().get_mut(unused).unwrap_or_default());
+        let record = self.staging.as_mut().get_mut(..total);
+        let record = record.ok_or(WriteError::Staging)?;
+        let Some((header, body)) = record.split_first_chunk_mut::<HEADER_LEN>() else {
+            return Err(WriteError::Staging);
+        };
+        let Some(payload) = body.get(..payload_len) else {
+            return Err(WriteError::Staging);
+        };
+        let payload_crc = C::update(SEED, payload);
+        let crc = if log.commits != 0 {
+            SEED
+        } else if self.now.records == 0 {
+            payload_crc
+        } else {
+            C::update(self.now.crc, payload)
+        };
+        let new = NewRecord {
+            tid: log.tid,
+            nonce: log.nonce,
+            seq: self.now.at.seq,
+            commit: log.commits.checked_add(1).ok_or(WriteError::Full)?,
+            sealed,
+            payload_len,
+            payload_crc,
+        };
+        let (bytes, chain) = new
+            .encode::<C>(self.now.at.chain)
+            .ok_or(WriteError::Staging)?;
+        *header = bytes;
+        medium
+            .copy_in(self.now.at.head, record)
+            .map_err(WriteError::Medium)?;
+        let head = self.end_of(self.now.at.head, payload_len)?;
+        self.now.at = Position {
+            head,
+            seq: self.now.at.seq.checked_add(1).ok_or(WriteError::Full)?,
+            chain,
+        };
+        self.now.records = self.now.records.checked_add(1).ok_or(WriteError::Full)?;
+        self.now.payload_bytes = self.now.payload_bytes.saturating_add(payload_len as u64);
+        self.now.crc = crc;
+        self.now.staged = 0;
+        self.now.room = self.room_at(head);
+        Ok(())
+    }
+
+    pub(super) fn try_commit<M: Medium>(
+        &mut self,
+        medium: &mut M,
+    ) -> Result<Commit, WriteError<M::Error>> {
+        if self.now.failed {
+            return Err(WriteError::Aborted);
+        }
+        if !self.is_gathering() {
+            match medium.file_data() {
+                FileData::Here => barrier(medium)?,
+                FileData::Apart { .. } => data_barrier(medium, false)?,
+            }
+            return Ok(Commit::default());
+        }
+        self.inspect()?;
+        data_barrier(medium, self.now.describes_data)?;
+        // From here on the medium may hold the seal or a part of it. A commit
+        // that fails now must not be tried again at the same place: if it was the
+        // first, an opener of this try and records of the next could both be
+        // durable, and disagree.
+        let running = self.log.as_mut().ok_or(WriteError::NotStarted)?;
+        let log = *running;
+        running.closed = true;
+        self.finish(medium, &log, true)?;
+        let commit = self.persist(medium, &log)?;
+        self.log = Some(Running {
+            commits: commit.ordinal,
+            durable: self.now.at,
+            ..log
+        });
+        self.discard();
+        Ok(commit)
+    }
+
+    /// Makes durable what lies between the durable head and the present one.
+    fn persist<M: Medium>(
+        &mut self,
+        medium: &mut M,
+        log: &Running,
+    ) -> Result<Commit, WriteError<M::Error>> {
+        let first = log.commits == 0;
+        let (tail, head) = (log.durable.head, self.now.at.head);
+        if first {
+            let opener = Opener {
+                features: 0,
+                tid: log.tid,
+                nonce: log.nonce,
+                head,
+                tail,
+                seq: u64::from(self.now.records),
+                crc: self.now.crc,
+            };
+            let bytes = opener.encode::<C>(self.geometry.block_size());
+            medium.copy_in(0, &bytes).map_err(WriteError::Medium)?;
+            medium
+                .write_back(0, OPENER_LEN as u64)
+                .map_err(WriteError::Medium)?;
+        }
+        let log_bytes = head.saturating_sub(tail);
+        medium
+            .write_back(tail, log_bytes)
+            .map_err(WriteError::Medium)?;
+        medium.fence();
+        if medium.persistence() == Persistence::NeedsFlush {
+            medium.flush_device().map_err(WriteError::Medium)?;
+        }
+        Ok(Commit {
+            ordinal: log.commits.checked_add(1).ok_or(WriteError::Full)?,
+            records: self.now.records,
+            payload_bytes: self.now.payload_bytes,
+            log_bytes,
+            describes_data: self.now.describes_data,
+            opener_written: first,
+        })
+    }
+}
+
+/// Zeroes what lies between a record's payload and the next line, of the bytes
+/// behind the payload. All of a line, if there is one: a number of bytes that is
+/// known takes no loop.
+fn clear_padding(behind: &mut [u8]) {
+    match behind.first_chunk_mut::<ALIGN>() {
+        Some(line) => *line = [0; ALIGN],
+        None => behind.fill(0),
+    }
+}
+
+/// Makes durable the file data that the commit describes or owes, before its seal
+/// can be.
+fn data_barrier<M: Medium>(medium: &mut M, described: bool) -> Result<(), WriteError<M::Error>> {
+    match medium.file_data() {
+        FileData::Here if described => barrier(medium),
+        FileData::Apart { owed } if described || owed => {
+            medium.flush_data().map_err(WriteError::Medium)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes durable everything stored to the log's device before.
+fn barrier<M: Medium>(medium: &mut M) -> Result<(), WriteError<M::Error>> {
+    match medium.persistence() {
+        Persistence::Synchronous => {
+            medium.fence();
+            Ok(())
+        }
+        Persistence::NeedsFlush => medium.flush_device().map_err(WriteError::Medium),
+    }
+}
