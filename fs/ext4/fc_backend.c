@@ -276,14 +276,6 @@ u8 *ext4_fc_backend_reserve(struct super_block *sb, int len)
 					  fc_backend_tid(sbi), len);
 }
 
-int ext4_fc_backend_close(struct super_block *sb)
-{
-	struct ext4_sb_info *sbi = EXT4_SB(sb);
-
-	return sbi->s_fc_backend->close(sbi->s_fc_backend_priv,
-					fc_backend_tid(sbi));
-}
-
 int ext4_fc_backend_commit(struct super_block *sb)
 {
 	struct ext4_sb_info *sbi = EXT4_SB(sb);
@@ -293,6 +285,15 @@ int ext4_fc_backend_commit(struct super_block *sb)
 
 	return sbi->s_fc_backend->commit(sbi->s_fc_backend_priv,
 					 fc_backend_tid(sbi), owed);
+}
+
+/* ext4 commits in full instead. */
+void ext4_fc_backend_abort(struct super_block *sb)
+{
+	struct ext4_sb_info *sbi = EXT4_SB(sb);
+
+	if (sbi->s_fc_backend_active)
+		sbi->s_fc_backend->abort(sbi->s_fc_backend_priv);
 }
 
 /*
@@ -311,6 +312,7 @@ void ext4_fc_backend_owe_data(struct inode *inode)
 
 	if (sbi->s_fc_backend_active && journal->j_fs_dev != journal->j_dev &&
 	    i_size_read(inode))
+		/* Before ext4_fc_commit() reads s_fc_begun; see above */
 		smp_store_mb(sbi->s_fc_data_owed, 1);
 }
 

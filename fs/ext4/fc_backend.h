@@ -40,15 +40,14 @@
  *	ext4 then puts the callback back.
  * @start: called before the first write of the mount, or of the remount that
  *	makes it writable, if %EXT4_FC_BACKEND_LOG was given.  The journal has
- *	been loaded and has its fast-commit feature.  Maps the area and takes
- *	over journal->j_fc_cleanup_callback; from here on every fast commit goes
- *	through @reserve, @close and @commit.  An error means: no logging; the
+ *	been loaded and has its fast-commit feature.  Maps the area; from here on
+ *	every fast commit goes through @reserve and @commit, or @reserve and
+ *	@abort, one commit at a time.  An error means: no logging; the
  *	backend says why, and may be asked again at the next such remount.
  * @detach: called after the journal has been destroyed (or was never loaded).
  * @reserve: bytes for the next TLV, to be filled before the next call.  NULL:
  *	the log is full or the backend cannot go on; ext4 commits in full.
  *	Called under the fast-commit lock.
- * @close: the fast commit of @tid has no further TLV.  Under the same lock.
  * @commit: makes everything reserved since the last commit durable, and before
  *	it the file data that it describes.  @owed: an fsync that waits for this
  *	commit owes data of its file on a device other than the journal's, which
@@ -64,8 +63,8 @@ struct ext4_fc_backend_ops {
 	int (*start)(void *priv);
 	void (*detach)(void *priv);
 	u8 *(*reserve)(void *priv, tid_t tid, unsigned int len);
-	int (*close)(void *priv, tid_t tid);
 	int (*commit)(void *priv, tid_t tid, bool owed);
+	void (*abort)(void *priv);
 };
 
 int ext4_fc_backend_register(struct ext4_fc_backend_ops *ops);

@@ -48,7 +48,7 @@ impl ReadArea for FcArea {
     }
 
     fn copy_out(&self, off: u64, buf: &mut [u8]) -> Result {
-        self.0.copy_out(off, buf)
+        self.0.lock()?.copy_out(off, buf)
     }
 }
 

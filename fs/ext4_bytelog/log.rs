@@ -15,7 +15,7 @@ use crate::{
     kapi::{
         block::BlockDevice,
         checksum::KernelCrc32c,
-        dax::{DaxDevice, Mapping},
+        dax::{DaxDevice, Locked, Mapping},
         errno,
         jbd2::Journal,
         pmem, random,
@@ -75,6 +75,8 @@ struct Devices {
 /// The mapped area and the devices, as the writer sees them.
 struct PmemMedium<'a> {
     mapping: &'a Mapping,
+    /// From the first access on, until a device is flushed.
+    locked: Option<Locked<'a>>,
     devices: Devices,
     /// Whether an fsync owes data of its file.
     owed: bool,
@@ -85,10 +87,19 @@ impl<'a> PmemMedium<'a> {
     fn new(area: &'a FcArea, devices: Devices, owed: bool, stats: &'a Stats) -> Self {
         Self {
             mapping: area.mapping(),
+            locked: None,
             devices,
             owed,
             stats,
         }
+    }
+
+    /// The mapping, to be accessed.
+    fn locked(&mut self) -> Result<&Locked<'a>> {
+        Ok(match &mut self.locked {
+            Some(locked) => locked,
+            none => none.insert(self.mapping.lock()?),
+        })
     }
 }
 
@@ -96,12 +107,12 @@ impl Medium for PmemMedium<'_> {
     type Error = Error;
 
     fn copy_in(&mut self, off: u64, bytes: &[u8]) -> Result {
-        self.mapping.copy_in(off, bytes)
+        self.locked()?.copy_in(off, bytes)
     }
 
     fn write_back(&mut self, off: u64, len: u64) -> Result {
         self.stats.written_back_bytes.add(len);
-        self.mapping.write_back(off, len.try_into()?)
+        self.locked()?.write_back(off, len.try_into()?)
     }
 
     fn fence(&mut self) {
@@ -115,6 +126,8 @@ impl Medium for PmemMedium<'_> {
             return Ok(());
         }
         self.stats.device_flushes.add(1);
+        // This can take long, and must not keep the device from being removed.
+        self.locked = None;
         self.devices.log.flush()
     }
 
@@ -135,6 +148,7 @@ impl Medium for PmemMedium<'_> {
             DataDevice::Flushed(_) if !self.devices.journal.has_barrier() => Ok(()),
             DataDevice::Flushed(device) => {
                 self.stats.data_flushes.add(1);
+                self.locked = None;
                 device.flush()
             }
         }
@@ -214,6 +228,7 @@ impl Log {
 
     /// Begins the log of `tid` unless it is the running one: a transaction can
     /// only commit fast when the one before it has committed in full.
+    #[cold]
     fn enter(&mut self, tid: u32, stats: &Stats) {
         if self.writer.tid() != Some(tid) {
             self.writer.start(tid, random::nonzero_u32());
@@ -222,17 +237,32 @@ impl Log {
     }
 
     /// Room for one TLV of `len` bytes, header included.
+    #[inline]
     pub(crate) fn reserve(&mut self, tid: u32, len: usize, stats: &Stats) -> Result<&mut [u8]> {
+        if self.writer.tid() != Some(tid) || !self.writer.fits(len) {
+            self.make_room(tid, len, stats)?;
+        }
+        self.writer.take(len).ok_or(ENOSPC)
+    }
+
+    #[cold]
+    fn make_room(&mut self, tid: u32, len: usize, stats: &Stats) -> Result {
         self.enter(tid, stats);
+        if self.writer.fits(len) {
+            return Ok(());
+        }
         let mut medium = PmemMedium::new(&self.area, self.devices, false, stats);
         self.writer
-            .reserve(&mut medium, len)
+            .make_room(&mut medium, len)
             .map_err(|error| given_up(error, stats))
     }
 
     /// Makes what was reserved durable, and the file data that it describes.
+    #[inline]
     pub(crate) fn commit(&mut self, tid: u32, owed: bool, stats: &Stats) -> Result {
-        self.enter(tid, stats);
+        if self.writer.tid() != Some(tid) {
+            self.enter(tid, stats);
+        }
         let mut medium = PmemMedium::new(&self.area, self.devices, owed, stats);
         let done = self.writer.commit(&mut medium).map_err(|error| {
             // The writer has dropped it; `discard()` will find nothing.

@@ -6,6 +6,7 @@ use crate::{
     kapi::{
         buffer_head::BorrowedBlock,
         dax::DaxDevice,
+        exclusive::Exclusive,
         fc_backend::{AttachFlags, Backend, Next, Pass, Recovery},
         jbd2::Journal,
         super_block::SuperBlock,
@@ -32,8 +33,7 @@ pub(crate) struct Mount {
     flags: AttachFlags,
     stats: Pin<KBox<Scope<Stats>>>,
     /// Set once the mount has started.
-    #[pin]
-    log: Mutex<Option<Log>>,
+    log: Exclusive<Option<Log>>,
     /// Used while jbd2 recovers the journal.
     #[pin]
     plan: Mutex<Plan>,
@@ -82,7 +82,7 @@ impl Backend for Mount {
                 journal,
                 flags,
                 stats,
-                log <- new_mutex!(None, "bytelog_log"),
+                log: Exclusive::new(None),
                 plan <- new_mutex!(Plan::Unread, "bytelog_plan"),
             }),
             GFP_KERNEL,
@@ -113,12 +113,13 @@ impl Backend for Mount {
                 self.sb.id()
             );
         }
-        *self.log.lock() = Some(log);
+        *self.log.enter()? = Some(log);
         Ok(())
     }
 
+    #[inline]
     fn reserve(&self, tid: u32, len: usize) -> Result<NonNull<u8>> {
-        let mut log = self.log.lock();
+        let mut log = self.log.enter()?;
         let bytes = (*log)
             .as_mut()
             .ok_or(EINVAL)?
@@ -128,24 +129,21 @@ impl Backend for Mount {
         NonNull::new(bytes.as_mut_ptr()).ok_or(EINVAL)
     }
 
-    fn close(&self, _tid: u32) -> Result {
-        // The last record is finished by the commit, after the file data that it
-        // describes.
-        Ok(())
-    }
-
+    #[inline]
     fn commit(&self, tid: u32, owed: bool) -> Result {
-        let mut log = self.log.lock();
+        let mut log = self.log.enter()?;
         (*log)
             .as_mut()
             .ok_or(EINVAL)?
             .commit(tid, owed, &self.stats)
     }
 
-    fn cleanup(&self, _full: bool, _tid: u32) {
-        // After a commit that succeeded there is nothing left to drop. After a
-        // full one the next transaction's first TLV begins a new log.
-        let mut log = self.log.lock();
+    fn abort(&self) {
+        // Nobody else can be in the log; if somebody were, it would not be ours to
+        // touch.
+        let Ok(mut log) = self.log.enter() else {
+            return;
+        };
         if (*log).as_mut().is_some_and(Log::discard) {
             self.stats.aborted_commits.add(1);
         }

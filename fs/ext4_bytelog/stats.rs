@@ -4,20 +4,21 @@
 //! `debugfs/ext4_bytelog/<device>/`.
 
 use crate::kapi::debugfs::Root;
-use core::{convert::Infallible, fmt};
-use kernel::{
-    c_str,
-    debugfs::Scope,
-    prelude::*,
-    sync::atomic::{Atomic, Relaxed},
+// Not the kernel crate's atomics: they are calls of C helpers, and these counters
+// are plain loads and stores on the path of every fsync.
+use core::{
+    convert::Infallible,
+    fmt,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
+use kernel::{c_str, debugfs::Scope, prelude::*};
 
 /// A counter that one thread at a time adds to and anybody reads.
-pub(crate) struct Counter(Atomic<u64>);
+pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     const fn new() -> Self {
-        Self(Atomic::new(0))
+        Self(AtomicU64::new(0))
     }
 
     /// Adds to the counter. Commits of a mount run one at a time, so that no

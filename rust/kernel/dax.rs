@@ -133,6 +133,7 @@ pub(crate) struct Mapping {
     segments: KVVec<Segment>,
     len: u64,
     write_cache: bool,
+    synchronous: bool,
 }
 
 // SAFETY: The addresses are those of device memory, mapped for everybody.
@@ -181,12 +182,14 @@ impl Mapping {
         }
         drop(guard);
         let write_cache = dev.has_write_cache();
+        let synchronous = dev.is_synchronous();
         // INVARIANT: By the loop above.
         Ok(Self {
             dev,
             segments,
             len: total,
             write_cache,
+            synchronous,
         })
     }
 
@@ -202,14 +205,49 @@ impl Mapping {
 
     /// See [`DaxDevice::is_synchronous`].
     pub(crate) fn is_synchronous(&self) -> bool {
-        self.dev.is_synchronous()
+        self.synchronous
+    }
+
+    /// Keeps the mapping in place until the result is dropped. Fails with `ENXIO`
+    /// once the device is gone.
+    pub(crate) fn lock(&self) -> Result<Locked<'_>> {
+        // INVARIANT: The guard is of this mapping's device.
+        Ok(Locked {
+            _guard: self.dev.read_lock()?,
+            mapping: self,
+        })
+    }
+}
+
+/// A mapping whose bytes can be accessed.
+///
+/// # Invariants
+///
+/// The device of `mapping` was alive when `_guard` had been taken.
+pub(crate) struct Locked<'a> {
+    _guard: ReadGuard,
+    mapping: &'a Mapping,
+}
+
+impl Locked<'_> {
+    /// Where `[offset, offset + len)` is, if it lies in the mapping's first piece,
+    /// as nearly every log does.
+    #[inline]
+    fn in_first_piece(&self, offset: u64, len: usize) -> Option<*mut u8> {
+        let first = self.mapping.segments.first()?;
+        let skip = usize::try_from(offset).ok()?;
+        if skip.checked_add(len)? > first.len {
+            return None;
+        }
+        // SAFETY: Not beyond the segment's end.
+        Some(unsafe { first.addr.as_ptr().add(skip) })
     }
 
     /// Calls `f` with the address and the length of each piece of
-    /// `[offset, offset + len)`, in order, under the DAX read lock.
+    /// `[offset, offset + len)`, in order.
     ///
-    /// Fails with `EFAULT` if the range is not within the mapping, `ENXIO` if
-    /// the device is gone, or with what `f` fails with.
+    /// Fails with `EFAULT` if the range is not within the mapping, or with what
+    /// `f` fails with.
     fn for_each_piece(
         &self,
         offset: u64,
@@ -217,15 +255,17 @@ impl Mapping {
         mut f: impl FnMut(*mut u8, usize) -> Result,
     ) -> Result {
         let end = offset.checked_add(len as u64).ok_or(EFAULT)?;
-        if end > self.len {
+        let Mapping {
+            segments,
+            len: mapped,
+            ..
+        } = self.mapping;
+        if end > *mapped {
             return Err(EFAULT);
         }
-        let _guard = self.dev.read_lock()?;
         let mut offset = offset;
-        let first = self
-            .segments
-            .partition_point(|s| s.at + s.len as u64 <= offset);
-        for segment in self.segments.iter().skip(first) {
+        let first = segments.partition_point(|s| s.at + s.len as u64 <= offset);
+        for segment in segments.iter().skip(first) {
             if offset >= end {
                 break;
             }
@@ -241,14 +281,21 @@ impl Mapping {
     }
 
     /// Stores `bytes` at `offset`. They are not durable by that.
+    #[inline]
     pub(crate) fn copy_in(&self, offset: u64, bytes: &[u8]) -> Result {
+        if let Some(addr) = self.in_first_piece(offset, bytes.len()) {
+            // SAFETY: The piece is mapped for that length under the read lock, and
+            // our DRAM does not overlap the device.
+            unsafe { pmem::copy(addr, bytes) };
+            return Ok(());
+        }
         let mut rest = bytes;
         self.for_each_piece(offset, bytes.len(), |addr, len| {
             let (now, later) = rest.split_at_checked(len).ok_or(EFAULT)?;
             rest = later;
             // SAFETY: The piece is mapped for `len` bytes under the read lock,
             // `now` has that length, and our DRAM does not overlap the device.
-            unsafe { ptr::copy_nonoverlapping(now.as_ptr(), addr, len) };
+            unsafe { pmem::copy(addr, now) };
             Ok(())
         })
     }
@@ -280,8 +327,14 @@ impl Mapping {
     /// Starts the write-back of the cache lines that `[offset, offset + len)`
     /// touches, if caches in front of the device are volatile at all. A fence
     /// completes it.
+    #[inline]
     pub(crate) fn write_back(&self, offset: u64, len: usize) -> Result {
-        if !self.write_cache {
+        if !self.mapping.write_cache {
+            return Ok(());
+        }
+        if let Some(addr) = self.in_first_piece(offset, len) {
+            // SAFETY: The piece is mapped for that length under the read lock.
+            unsafe { pmem::write_back(addr, len) };
             return Ok(());
         }
         self.for_each_piece(offset, len, |addr, len| {

@@ -10,7 +10,7 @@
 
 use super::{
     buffer_head::{BorrowedBlock, DramBlock},
-    jbd2::{CleanupCallback, Journal, ReplayCallback},
+    jbd2::{Journal, ReplayCallback},
     super_block::SuperBlock,
 };
 use crate::bindings;
@@ -22,7 +22,6 @@ use kernel::{
     error::{from_result, to_result},
     ffi::{c_int, c_uint, c_void},
     prelude::*,
-    sync::SetOnce,
     types::Opaque,
 };
 
@@ -128,9 +127,8 @@ impl Recovery {
 
 /// The state of one mount, and what ext4 and jbd2 ask of it.
 ///
-/// [`Self::reserve`], [`Self::close`], [`Self::commit`] and [`Self::cleanup`]
-/// are called between the start and the end of a fast or a full commit, of
-/// which jbd2 runs one at a time.
+/// [`Self::reserve`], [`Self::commit`] and [`Self::abort`] are called between the
+/// start and the end of a fast commit, of which jbd2 runs one at a time.
 pub(crate) trait Backend: Sized + Send + Sync + 'static {
     /// The name ext4 looks the backend up by.
     const NAME: &'static CStr;
@@ -145,15 +143,12 @@ pub(crate) trait Backend: Sized + Send + Sync + 'static {
     /// Bytes for the next TLV, written by the caller before its next call.
     fn reserve(&self, tid: u32, len: usize) -> Result<NonNull<u8>>;
 
-    /// The fast commit of `tid` has no further TLV.
-    fn close(&self, tid: u32) -> Result;
-
     /// Makes what was reserved since the last commit durable, and before it the
     /// file data that it describes, or that an fsync owes on another device.
     fn commit(&self, tid: u32, owed: bool) -> Result;
 
-    /// A fast commit has ended, or, if `full`, the full commit of `tid`.
-    fn cleanup(&self, full: bool, tid: u32);
+    /// The fast commit is given up: what was reserved is not to be committed.
+    fn abort(&self);
 
     /// jbd2 has read block `off` of the area.
     fn replay(&self, recovery: &Recovery, block: &BorrowedBlock, off: c_int) -> Result<Next>;
@@ -164,7 +159,6 @@ struct Instance<T> {
     mount: Pin<KBox<T>>,
     journal: Journal,
     replay: ReplayCallback,
-    cleanup: SetOnce<CleanupCallback>,
 }
 
 /// The functions that ext4 and jbd2 call, for a backend `T`.
@@ -222,7 +216,6 @@ impl<T: Backend> OperationsVTable<T> {
                     mount: T::attach(sb, journal, AttachFlags(flags))?,
                     journal,
                     replay,
-                    cleanup: SetOnce::new(),
                 },
                 GFP_KERNEL,
             )?;
@@ -243,14 +236,7 @@ impl<T: Backend> OperationsVTable<T> {
     unsafe extern "C" fn start_callback(data: *mut c_void) -> c_int {
         // SAFETY: By the safety requirements of this function.
         let instance = unsafe { Self::instance(data) };
-        from_result(|| {
-            instance.mount.start()?;
-            // SAFETY: No commit is running; the module stays pinned until after
-            // the journal is destroyed.
-            let old = unsafe { instance.journal.replace_cleanup(Self::cleanup_callback) };
-            instance.cleanup.populate(old.ok_or(EINVAL)?);
-            Ok(0)
-        })
+        from_result(|| instance.mount.start().map(|()| 0))
     }
 
     /// # Safety
@@ -282,15 +268,6 @@ impl<T: Backend> OperationsVTable<T> {
     /// # Safety
     ///
     /// As [`Self::reserve_callback`].
-    unsafe extern "C" fn close_callback(data: *mut c_void, tid: bindings::tid_t) -> c_int {
-        // SAFETY: By the safety requirements of this function.
-        let instance = unsafe { Self::instance(data) };
-        from_result(|| instance.mount.close(tid).map(|()| 0))
-    }
-
-    /// # Safety
-    ///
-    /// As [`Self::reserve_callback`].
     unsafe extern "C" fn commit_callback(
         data: *mut c_void,
         tid: bindings::tid_t,
@@ -303,22 +280,10 @@ impl<T: Backend> OperationsVTable<T> {
 
     /// # Safety
     ///
-    /// Called by jbd2 only, at the end of a commit, with the journal in which it
-    /// was installed.
-    unsafe extern "C" fn cleanup_callback(
-        journal: *mut bindings::journal_t,
-        full: c_int,
-        tid: bindings::tid_t,
-    ) {
-        // SAFETY: This callback is installed in the journal that it is called for.
-        let Some(instance) = (unsafe { Self::instance_of(journal) }) else {
-            return;
-        };
-        instance.mount.cleanup(full != 0, tid);
-        if let Some(original) = instance.cleanup.as_ref() {
-            // SAFETY: ext4's own callback, with what jbd2 called us with.
-            unsafe { original(journal, full, tid) };
-        }
+    /// As [`Self::reserve_callback`].
+    unsafe extern "C" fn abort_callback(data: *mut c_void) {
+        // SAFETY: By the safety requirements of this function.
+        unsafe { Self::instance(data) }.mount.abort();
     }
 
     /// # Safety
@@ -385,8 +350,8 @@ impl<T: Backend> Registration<T> {
                 start: Some(OperationsVTable::<T>::start_callback),
                 detach: Some(OperationsVTable::<T>::detach_callback),
                 reserve: Some(OperationsVTable::<T>::reserve_callback),
-                close: Some(OperationsVTable::<T>::close_callback),
                 commit: Some(OperationsVTable::<T>::commit_callback),
+                abort: Some(OperationsVTable::<T>::abort_callback),
             };
             // SAFETY: The slot is valid for a write, by `try_ffi_init()`.
             unsafe { slot.write(ops) };

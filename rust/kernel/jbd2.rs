@@ -18,10 +18,6 @@ pub(crate) type ReplayCallback = unsafe extern "C" fn(
     bindings::tid_t,
 ) -> kernel::ffi::c_int;
 
-/// jbd2's `j_fc_cleanup_callback`.
-pub(crate) type CleanupCallback =
-    unsafe extern "C" fn(*mut bindings::journal_t, kernel::ffi::c_int, bindings::tid_t);
-
 /// The journal of a mount.
 ///
 /// # Invariants
@@ -132,20 +128,5 @@ impl Journal {
         // SAFETY: Valid by the type invariants; no concurrent access by the
         // safety requirements of this function.
         unsafe { (*self.0.as_ptr()).j_fc_replay_callback.replace(new) }
-    }
-
-    /// Installs a cleanup callback, if there is one, and returns that.
-    ///
-    /// # Safety
-    ///
-    /// No commit may be running, and `new` must be callable for as long as the
-    /// journal exists.
-    pub(crate) unsafe fn replace_cleanup(self, new: CleanupCallback) -> Option<CleanupCallback> {
-        // SAFETY: Valid by the type invariants; no concurrent access by the
-        // safety requirements of this function.
-        let slot = unsafe { &mut (*self.0.as_ptr()).j_fc_cleanup_callback };
-        let old = (*slot)?;
-        *slot = Some(new);
-        Some(old)
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod checksum;
 pub(crate) mod dax;
 pub(crate) mod debugfs;
 pub(crate) mod errno;
+pub(crate) mod exclusive;
 pub(crate) mod fc_backend;
 pub(crate) mod jbd2;
 pub(crate) mod pmem;
