@@ -2,7 +2,7 @@
 
 //! The command line.
 
-use crate::command::{dump, export, feature, fsck, info, verify};
+use crate::command::{dump, export, feature, fsck, info, map, verify};
 use crate::error::{Result, Status};
 use crate::image::{Image, Place};
 use crate::store::Access;
@@ -38,6 +38,13 @@ enum Command {
     },
     /// Check the log: whole, torn at its end by a power cut, or damaged.
     Verify(Where),
+    /// Draw the log to scale, in the terminal or as SVG.
+    Map {
+        #[command(flatten)]
+        place: Where,
+        #[command(flatten)]
+        how: map::Args,
+    },
     /// Make the log one that stock kernels and e2fsck replay, safe against power cuts.
     Export {
         #[command(flatten)]
@@ -125,6 +132,10 @@ impl Cli {
             Command::Verify(place) => {
                 let image = place.open(Access::Read)?;
                 self.tell(out, &verify::verify(&image)?)
+            }
+            Command::Map { place, how } => {
+                let image = place.open(Access::Read)?;
+                self.tell(out, &map::map(&image, how)?)
             }
             Command::Export { place, how } => self.tell(out, &export::export(&place.place(), how)?),
             Command::Enable(place) => self.switch(out, place, true)?,

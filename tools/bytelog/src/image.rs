@@ -7,7 +7,6 @@ use crate::error::{Error, Result};
 use crate::ext4::superblock::{Superblock, PRIMARY};
 use crate::jbd2::journal::Journal;
 use crate::store::{Access, FileStore, Store};
-use rustix::fs::{major, minor};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -92,15 +91,19 @@ fn journal_path(place: &Place, sb: &Superblock) -> Result<PathBuf> {
     let uuid = uuid_text(&sb.journal_uuid());
     // As new_decode_dev() has it.
     let raw = sb.journal_dev();
-    let dev = rustix::fs::makedev(
+    let (major, minor) = (
         (raw & 0xf_ff00) >> 8,
         (raw & 0xff) | ((raw >> 12) & 0xf_ff00),
     );
-    let candidates = [
-        format!("/dev/disk/by-uuid/{uuid}"),
-        format!("/dev/block/{}:{}", major(dev), minor(dev)),
-    ];
-    let found = candidates.into_iter().find(|path| Path::new(path).exists());
+    let uevent = std::fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/uevent"));
+    let by_number = uevent.unwrap_or_default();
+    let by_number = by_number
+        .lines()
+        .find_map(|line| line.strip_prefix("DEVNAME="));
+    let by_uuid = format!("/dev/disk/by-uuid/{uuid}");
+    let candidates = by_number.map(|name| format!("/dev/{name}"));
+    let mut candidates = [by_uuid].into_iter().chain(candidates);
+    let found = candidates.find(|path| Path::new(path).exists());
     found.map(PathBuf::from).ok_or_else(|| {
         let name = place.path.display().to_string();
         Error::failed(

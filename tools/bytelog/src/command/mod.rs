@@ -7,5 +7,7 @@ pub mod export;
 pub mod feature;
 pub mod fsck;
 pub mod info;
+pub mod map;
+mod svg;
 mod table;
 pub mod verify;

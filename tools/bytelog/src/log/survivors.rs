@@ -19,6 +19,8 @@ const CHUNK: usize = 1 << 16;
 pub struct Survivor {
     /// Bytes from the start of the area.
     pub offset: u64,
+    /// Bytes that it takes, as it says.
+    pub len: u64,
     /// Ordinal of the fast commit, as it says.
     pub commit: u32,
     /// Number of the record, as it says.
@@ -60,6 +62,7 @@ where
                 };
                 found.push(Survivor {
                     offset: at,
+                    len: u64::from(le32(slot, 24)).min(area.len() - at),
                     commit: le32(slot, 40),
                     seq: le32(slot, 32),
                     reason,

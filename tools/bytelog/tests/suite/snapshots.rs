@@ -43,6 +43,7 @@ fn check(name: &str, image: &Bytes) {
         &["info"][..],
         &["verify"],
         &["dump"],
+        &["map"],
         &["--json", "info"],
         &["--json", "verify"],
     ] {
