@@ -22,7 +22,7 @@ const BYTES: u64 = 64 << 20;
 const FLUSHER: &str = "/proc/sys/vm/dirty_writeback_centisecs";
 
 /// A filesystem whose journal has every second block of a range.
-fn make(lab: &mut Lab, dev: &Dev) -> Result<()> {
+pub fn make(lab: &mut Lab, dev: &Dev) -> Result<()> {
     let path = dev.path();
     lab.must_run(&format!(
         "mke2fs -q -F -t ext4 -b 4096 -O ^has_journal {path} 64M"

@@ -12,6 +12,7 @@ mod hostile;
 mod modules;
 mod options;
 mod threads;
+mod tool;
 
 use crate::config::VmConfig;
 use crate::lab::Lab;
@@ -37,6 +38,7 @@ fn all() -> impl Iterator<Item = &'static Test> {
         fragmented::TESTS,
         external::TESTS,
         hostile::TESTS,
+        tool::TESTS,
         defects::TESTS,
     ]
     .into_iter()

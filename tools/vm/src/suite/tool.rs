@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The `bytelog` command on real devices: after a cut its export is replayed by
+//! everything that knows nothing of ByteLog, and nothing that was acknowledged is
+//! missing.
+
+use super::durability::{nothing_lost, ENDLESS, LARGE_LOG};
+use super::fragmented;
+use super::Test;
+use crate::lab::{Dev, Ext4, Lab};
+use anyhow::{ensure, Result};
+use bytelog_guest::proto::DeviceKind;
+use bytelog_guest::workload::{Kind, Spec};
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "export-after-cut",
+        run: after_cut,
+    },
+    Test {
+        name: "export-of-fragmented-and-external-journals",
+        run: odd_journals,
+    },
+];
+
+/// The copy of a filesystem that e2fsck and fuse2fs look at.
+const COPY: &str = "/tmp/copy.img";
+
+/// A filesystem with a job, to be cut, exported and looked at.
+struct Case {
+    dev: Dev,
+    spec: Spec,
+    /// Options of the command and of the mount for a journal on another device.
+    journal: [String; 2],
+    acked: u64,
+}
+
+impl Case {
+    fn new(dev: Dev, spec: Spec) -> Self {
+        Self {
+            dev,
+            spec,
+            journal: Default::default(),
+            acked: 0,
+        }
+    }
+}
+
+/// Cuts the power with all workloads running, and boots with stock ext4.
+fn cut(lab: &mut Lab, cases: &mut [Case], acks: u64) -> Result<()> {
+    for case in cases.iter() {
+        let dax = match case.dev.kind {
+            DeviceKind::Sync | DeviceKind::Virtio => "dax=always,",
+            DeviceKind::Disk | DeviceKind::Nvme => "",
+        };
+        let options = format!("{dax}commit=600,dax_fc_bytelog=on{}", case.journal[1]);
+        lab.mount(&case.dev, &options)?;
+    }
+    refused_while_mounted(lab, &cases[0])?;
+    let jobs: Vec<_> = cases
+        .iter()
+        .map(|c| (c.dev.clone(), c.spec.clone()))
+        .collect();
+    for (case, acks) in cases.iter_mut().zip(lab.cut_during(&jobs, acks)?) {
+        case.acked = acks.fsyncs;
+    }
+    lab.with(Ext4::Stock)
+}
+
+fn refused_while_mounted(lab: &mut Lab, case: &Case) -> Result<()> {
+    let path = case.dev.path();
+    lab.must_run(&format!("bytelog info {path}"))?;
+    for command in ["export", "disable", "fsck"] {
+        let result = lab.run(&format!("bytelog {command} {path}"))?;
+        ensure!(
+            result.status == 8 && result.output.contains("unmount"),
+            "{command} on a mounted device: {result:?}"
+        );
+    }
+    Ok(())
+}
+
+/// Exports in place; a stock kernel replays it.
+fn stock_replays(lab: &mut Lab, case: &Case) -> Result<()> {
+    let path = case.dev.path();
+    let [with_journal, mount_journal] = &case.journal;
+    let mount = mount_journal.trim_start_matches(',');
+    let refused = lab.try_mount(&case.dev, mount)?;
+    ensure!(refused.errno != 0, "stock ext4 mounted before the export");
+    let verdict = lab.must_run(&format!("bytelog verify {with_journal} {path}"))?;
+    println!(
+        "   {}: {} fsyncs; {}",
+        case.dev.label(),
+        case.acked,
+        last_line(&verdict)
+    );
+    let done = lab.must_run(&format!("bytelog export {with_journal} {path}"))?;
+    println!("   {}", last_line(&done));
+    lab.mount(&case.dev, mount)?;
+    nothing_lost(lab, &case.dev, &case.spec, case.acked)?;
+    lab.umount(&case.dev.dir())?;
+    lab.fsck_clean(&case.dev)
+}
+
+/// Exports a copy; e2fsck replays it, and fuse2fs mounts it.
+fn e2fsprogs_replay(lab: &mut Lab, case: &Case) -> Result<()> {
+    lab.must_run(&format!("bytelog export --to {COPY} {}", case.dev.path()))?;
+    let fsck = lab.run(&format!("e2fsck -fy {COPY}"))?;
+    ensure!(fsck.status <= 1, "e2fsck -fy: {fsck:?}");
+    let copy = Dev {
+        name: "copy".into(),
+        kind: case.dev.kind,
+    };
+    lab.must_run(&format!("mkdir -p {}", copy.dir()))?;
+    lab.must_run(&format!("fuse2fs -o ro {COPY} {}", copy.dir()))?;
+    nothing_lost(lab, &copy, &case.spec, case.acked)?;
+    lab.umount(&copy.dir())?;
+    lab.must_run(&format!("rm {COPY}"))?;
+    Ok(())
+}
+
+fn last_line(text: &str) -> &str {
+    text.trim_end().lines().last().unwrap_or_default()
+}
+
+fn after_cut(lab: &mut Lab) -> Result<()> {
+    lab.with(Ext4::ByteLog)?;
+    let [virtio, sync] = lab.pmem()?;
+    for dev in [&virtio, &sync] {
+        lab.mkfs(dev, LARGE_LOG, "128M")?;
+    }
+    let mixed = Spec::new(Kind::Mixed, lab.seed + 11, ENDLESS).sync_dirs();
+    let mut cases = [
+        // One transaction with many fast commits, and many full commits between.
+        Case::new(virtio, Spec::new(Kind::Files, lab.seed + 10, ENDLESS)),
+        Case::new(sync, mixed),
+    ];
+    cut(lab, &mut cases, 200)?;
+    // Not of preallocated files: e2fsck's own replay of fast commits, stock ones as well,
+    // takes unwritten extents for written ones, and then lengthens the file.
+    e2fsprogs_replay(lab, &cases[0])?;
+    for case in &cases {
+        stock_replays(lab, case)?;
+    }
+    Ok(())
+}
+
+fn odd_journals(lab: &mut Lab) -> Result<()> {
+    lab.with(Ext4::ByteLog)?;
+    let [virtio, sync] = lab.pmem()?;
+    let disk = lab.dev(DeviceKind::Disk)?;
+    fragmented::make(lab, &sync)?;
+    lab.mkfs_external(&disk, &virtio, "160M")?;
+    let journal = virtio.path();
+    let mut cases = [
+        Case::new(sync, Spec::new(Kind::Fast, lab.seed + 12, ENDLESS)),
+        Case {
+            journal: [
+                format!("--journal {journal}"),
+                format!(",journal_path={journal}"),
+            ],
+            ..Case::new(disk, Spec::new(Kind::Fast, lab.seed + 13, ENDLESS))
+        },
+    ];
+    cut(lab, &mut cases, 80)?;
+    for case in &cases {
+        stock_replays(lab, case)?;
+    }
+    Ok(())
+}
