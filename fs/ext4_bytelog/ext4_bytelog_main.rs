@@ -6,8 +6,11 @@
 //! - [`refusal`]: why a mount is served as stock ext4 serves it.
 //! - [`area`]: the fast-commit area, mapped.
 //! - [`log`]: the commit path: staging, sealing, persistence.
+//! - [`fallback`]: why a fast commit is given up.
 //! - [`replay`]: the log read, checked and handed to ext4's own replay.
 //! - [`stats`]: counters, under debugfs.
+//! - [`histogram`]: how values are spread.
+//! - [`trace`]: the tracepoints, as the module calls them.
 //! - [`bytelog`]: the format, shared with userspace (`rust/bytelog`).
 //! - [`kapi`]: safe wrappers for what the kernel crate lacks (`rust/kernel`).
 
@@ -18,6 +21,8 @@ mod area;
 mod bindings;
 #[path = "../../rust/bytelog/src/lib.rs"]
 mod bytelog;
+mod fallback;
+mod histogram;
 #[path = "../../rust/kernel/mod.rs"]
 mod kapi;
 mod log;
@@ -25,6 +30,7 @@ mod mount;
 mod refusal;
 mod replay;
 mod stats;
+mod trace;
 
 module! {
     type: BytelogModule,

@@ -10,13 +10,12 @@ use crate::{
         error::WriteError,
         geometry::Geometry,
         opener::OPENER_LEN,
-        writer::{FileData, LogWriter, Medium, Persistence, MIN_STAGING},
+        writer::{Commit, FileData, LogWriter, Medium, Persistence, MIN_STAGING},
     },
     kapi::{
         block::BlockDevice,
         checksum::KernelCrc32c,
         dax::{DaxDevice, Locked, Mapping},
-        errno,
         jbd2::Journal,
         pmem, random,
         super_block::SuperBlock,
@@ -238,69 +237,67 @@ impl Log {
 
     /// Room for one TLV of `len` bytes, header included.
     #[inline]
-    pub(crate) fn reserve(&mut self, tid: u32, len: usize, stats: &Stats) -> Result<&mut [u8]> {
+    pub(crate) fn reserve(
+        &mut self,
+        tid: u32,
+        len: usize,
+        stats: &Stats,
+    ) -> Result<&mut [u8], WriteError<Error>> {
         if self.writer.tid() != Some(tid) || !self.writer.fits(len) {
             self.make_room(tid, len, stats)?;
         }
-        self.writer.take(len).ok_or(ENOSPC)
+        self.writer.take(len).ok_or(WriteError::Staging)
     }
 
     #[cold]
-    fn make_room(&mut self, tid: u32, len: usize, stats: &Stats) -> Result {
+    fn make_room(&mut self, tid: u32, len: usize, stats: &Stats) -> Result<(), WriteError<Error>> {
         self.enter(tid, stats);
         if self.writer.fits(len) {
             return Ok(());
         }
         let mut medium = PmemMedium::new(&self.area, self.devices, false, stats);
-        self.writer
-            .make_room(&mut medium, len)
-            .map_err(|error| given_up(error, stats))
+        self.writer.make_room(&mut medium, len)
     }
 
     /// Makes what was reserved durable, and the file data that it describes.
     #[inline]
-    pub(crate) fn commit(&mut self, tid: u32, owed: bool, stats: &Stats) -> Result {
+    pub(crate) fn commit(
+        &mut self,
+        tid: u32,
+        owed: bool,
+        stats: &Stats,
+    ) -> Result<Commit, WriteError<Error>> {
         if self.writer.tid() != Some(tid) {
             self.enter(tid, stats);
         }
         let mut medium = PmemMedium::new(&self.area, self.devices, owed, stats);
-        let done = self.writer.commit(&mut medium).map_err(|error| {
-            // The writer has dropped it; `discard()` will find nothing.
-            stats.aborted_commits.add(1);
-            given_up(error, stats)
-        })?;
+        let done = self.writer.commit(&mut medium)?;
         stats.commits.add(1);
         stats.empty_commits.add((done.ordinal == 0).into());
         stats.data_commits.add(done.describes_data.into());
         stats.records.add(done.records.into());
         stats.payload_bytes.add(done.payload_bytes);
         stats.log_bytes.add(done.log_bytes);
+        stats.log_used.set(self.writer.used());
         stats.log_high_water.raise(self.writer.used());
-        Ok(())
+        Ok(done)
     }
 
-    /// Drops what was reserved and not committed. Returns whether there was
-    /// anything.
-    pub(crate) fn discard(&mut self) -> bool {
-        let gathering = self.writer.is_gathering();
+    /// Durable bytes of the running log.
+    pub(crate) fn used(&self) -> u64 {
+        self.writer.used()
+    }
+
+    /// Bytes that a log can have.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.writer.capacity()
+    }
+
+    /// Drops what was reserved and not committed. Returns the transaction of it, if
+    /// there was anything that the writer had not refused.
+    pub(crate) fn discard(&mut self) -> Option<u32> {
+        let dropped = self.writer.is_gathering() && !self.writer.has_failed();
         self.writer.discard();
-        gathering
-    }
-}
-
-/// Counts why a commit is given up, and says what ext4 is told: `ENOSPC` and
-/// `ECANCELED` make it commit in full.
-fn given_up(error: WriteError<Error>, stats: &Stats) -> Error {
-    match error {
-        WriteError::Full => {
-            stats.log_full.add(1);
-            ENOSPC
-        }
-        WriteError::NotReplayable(_) => {
-            stats.not_replayable.add(1);
-            errno::canceled()
-        }
-        WriteError::Medium(error) => error,
-        _ => errno::canceled(),
+        self.writer.tid().filter(|_| dropped)
     }
 }

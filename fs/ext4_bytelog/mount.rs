@@ -3,9 +3,13 @@
 //! The state of a mount, and what ext4 asks of it.
 
 use crate::{
+    bytelog::error::WriteError,
+    fallback::Fallback,
     kapi::{
         buffer_head::BorrowedBlock,
+        cycles::{CycleClock, Cycles},
         dax::DaxDevice,
+        errno,
         exclusive::Exclusive,
         fc_backend::{AttachFlags, Backend, Next, Pass, Recovery},
         jbd2::Journal,
@@ -15,6 +19,7 @@ use crate::{
     refusal::Refusal,
     replay::Plan,
     stats::Stats,
+    trace,
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -31,6 +36,7 @@ pub(crate) struct Mount {
     sb: SuperBlock,
     journal: Journal,
     flags: AttachFlags,
+    clock: CycleClock,
     stats: Pin<KBox<Scope<Stats>>>,
     /// Set once the mount has started.
     log: Exclusive<Option<Log>>,
@@ -68,6 +74,25 @@ impl Mount {
         pr_warn!("{}: ByteLog {what}: {refusal}\n", sb.id());
         refusal.errno()
     }
+
+    /// Counts and traces why a commit is given up. Returns what ext4 is told.
+    #[cold]
+    fn give_up(&self, tid: u32, log: &Log, error: WriteError<Error>) -> Error {
+        let Some(why) = Fallback::of(error) else {
+            return errno::canceled();
+        };
+        if let Fallback::LogFull = why {
+            trace::full(self.sb, tid, log.used(), log.capacity());
+        }
+        self.count(tid, why);
+        why.errno()
+    }
+
+    fn count(&self, tid: u32, why: Fallback) {
+        self.stats.aborted_commits.add(1);
+        why.counter(&self.stats).add(1);
+        trace::abort(self.sb, tid, why);
+    }
 }
 
 impl Backend for Mount {
@@ -81,6 +106,7 @@ impl Backend for Mount {
                 sb,
                 journal,
                 flags,
+                clock: CycleClock::new(),
                 stats,
                 log: Exclusive::new(None),
                 plan <- new_mutex!(Plan::Unread, "bytelog_plan"),
@@ -113,6 +139,9 @@ impl Backend for Mount {
                 self.sb.id()
             );
         }
+        self.stats.area_bytes.set(mapping.len());
+        self.stats.log_capacity.set(log.capacity());
+        trace::attach(self.sb, mapping);
         *self.log.enter()? = Some(log);
         Ok(())
     }
@@ -120,22 +149,29 @@ impl Backend for Mount {
     #[inline]
     fn reserve(&self, tid: u32, len: usize) -> Result<NonNull<u8>> {
         let mut log = self.log.enter()?;
-        let bytes = (*log)
-            .as_mut()
-            .ok_or(EINVAL)?
-            .reserve(tid, len, &self.stats)?;
-        // The staging buffer stays where it is, and is not touched before the
-        // caller's next call.
-        NonNull::new(bytes.as_mut_ptr()).ok_or(EINVAL)
+        let log = (*log).as_mut().ok_or(EINVAL)?;
+        match log.reserve(tid, len, &self.stats) {
+            // The staging buffer stays where it is, and is not touched before the
+            // caller's next call.
+            Ok(bytes) => NonNull::new(bytes.as_mut_ptr()).ok_or(EINVAL),
+            Err(error) => Err(self.give_up(tid, log, error)),
+        }
     }
 
     #[inline]
     fn commit(&self, tid: u32, owed: bool) -> Result {
+        let start = Cycles::now();
         let mut log = self.log.enter()?;
-        (*log)
-            .as_mut()
-            .ok_or(EINVAL)?
-            .commit(tid, owed, &self.stats)
+        let log = (*log).as_mut().ok_or(EINVAL)?;
+        match log.commit(tid, owed, &self.stats) {
+            Ok(done) => {
+                let nanos = self.clock.nanos_since(start);
+                self.stats.commit_latency_ns.add(nanos);
+                trace::commit(self.sb, tid, &done, log.used(), nanos);
+                Ok(())
+            }
+            Err(error) => Err(self.give_up(tid, log, error)),
+        }
     }
 
     fn abort(&self) {
@@ -144,8 +180,8 @@ impl Backend for Mount {
         let Ok(mut log) = self.log.enter() else {
             return;
         };
-        if (*log).as_mut().is_some_and(Log::discard) {
-            self.stats.aborted_commits.add(1);
+        if let Some(tid) = (*log).as_mut().and_then(Log::discard) {
+            self.count(tid, Fallback::ByExt4);
         }
     }
 

@@ -21,6 +21,7 @@ use crate::{
         super_block::SuperBlock,
     },
     stats::Stats,
+    trace,
 };
 use kernel::{ffi::c_int, fmt, page::PAGE_SIZE, prelude::*};
 
@@ -107,7 +108,9 @@ impl Plan {
             }
         }
         stats.replayed_commits.add(log.commits.into());
+        stats.replayed_records.add(log.records);
         stats.replayed_bytes.add(tlvs.len() as u64);
+        trace::replay(sb, recovery.expected_tid, log, tlvs.len() as u64);
         pr_info!(
             "{}: replaying {} fast commits of transaction {}, {} bytes in {} records\n",
             sb.id(),

@@ -3,7 +3,7 @@
 //! What has happened on a mount since it was mounted: a file for each counter in
 //! `debugfs/ext4_bytelog/<device>/`.
 
-use crate::kapi::debugfs::Root;
+use crate::{histogram::Histogram, kapi::debugfs::Root};
 // Not the kernel crate's atomics: they are calls of C helpers, and these counters
 // are plain loads and stores on the path of every fsync.
 use core::{
@@ -17,7 +17,7 @@ use kernel::{c_str, debugfs::Scope, prelude::*};
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(AtomicU64::new(0))
     }
 
@@ -28,6 +28,16 @@ impl Counter {
             .store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
     }
 
+    /// The present value.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    /// Puts another value in its place: of a counter that shows a level.
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
     /// Raises the counter to `value` if it is lower.
     pub(crate) fn raise(&self, value: u64) {
         if self.0.load(Relaxed) < value {
@@ -36,9 +46,10 @@ impl Counter {
     }
 }
 
+// What a file shows; debugfs ends the line.
 impl fmt::Debug for Counter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.0.load(Relaxed))
+        write!(f, "{}", self.get())
     }
 }
 
@@ -47,11 +58,16 @@ macro_rules! counters {
         /// The counters of a mount.
         pub(crate) struct Stats {
             $($(#[$doc])* pub(crate) $name: Counter,)*
+            /// How long the fast commits took that were made durable, nanoseconds.
+            pub(crate) commit_latency_ns: Histogram,
         }
 
         impl Stats {
             const fn new() -> Self {
-                Self { $($name: Counter::new(),)* }
+                Self {
+                    $($name: Counter::new(),)*
+                    commit_latency_ns: Histogram::new(),
+                }
             }
 
             /// Counters at zero, and their files in the directory of `device`.
@@ -63,6 +79,7 @@ macro_rules! counters {
                             c_str!(stringify!($name)),
                             &stats.$name,
                         );)*
+                        dir.read_only_file(c"commit_latency_ns", &stats.commit_latency_ns);
                     }),
                     GFP_KERNEL,
                 )
@@ -78,12 +95,21 @@ counters! {
     empty_commits,
     /// Those of them that described file data.
     data_commits,
-    /// Fast commits that the backend gave up; ext4 committed in full instead.
+    /// Fast commits that were given up; ext4 committed in full instead. The next
+    /// six tell why, and add up to this.
     aborted_commits,
-    /// Times a TLV found the log full.
+    /// The log had no room.
     log_full,
-    /// Fast commits refused because ext4's replay could not have applied them.
+    /// ext4's replay could not have applied the commit.
     not_replayable,
+    /// An earlier one failed half way: nothing may follow it in its transaction.
+    log_closed,
+    /// The device failed.
+    device_errors,
+    /// ext4 asked for something that the log cannot hold.
+    other_refusals,
+    /// ext4 dropped the commit itself.
+    dropped_by_ext4,
     /// Logs begun: one for each transaction with a fast commit.
     logs,
     /// Records sealed or belonging to a sealed commit.
@@ -92,6 +118,12 @@ counters! {
     payload_bytes,
     /// Bytes of log they take, headers and padding included.
     log_bytes,
+    /// Bytes of the fast-commit area; 0 until the mount logs.
+    area_bytes,
+    /// Bytes that a log can have.
+    log_capacity,
+    /// Bytes of the running log, as of its last fast commit.
+    log_used,
     /// Bytes of the fullest log so far.
     log_high_water,
     /// Cache-line write-backs asked for, in bytes of range.
@@ -104,6 +136,8 @@ counters! {
     data_flushes,
     /// Fast commits replayed at mount.
     replayed_commits,
+    /// Records that they consisted of.
+    replayed_records,
     /// TLV bytes replayed at mount.
     replayed_bytes,
 }

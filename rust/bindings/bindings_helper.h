@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the kernel crate's own bindings lack: jbd2's journal, DAX, persistence
- * and the fast-commit backend interface.
+ * What the kernel crate's own bindings lack: jbd2's journal, DAX, persistence,
+ * the fast-commit backend interface and our own tracepoints.
  */
 #include <linux/crc32.h>
 #include <linux/dax.h>
@@ -11,3 +11,4 @@
 
 #include "fc_backend.h"
 #include "helpers.h"
+#include "bytelog_trace.h"

@@ -2,6 +2,10 @@
 #ifndef _BYTELOG_HELPERS_H
 #define _BYTELOG_HELPERS_H
 
+#include <linux/types.h>
+
 void bytelog_pmem_wmb(void);
+u64 bytelog_cycles(void);
+u64 bytelog_cycles_khz(void);
 
 #endif /* _BYTELOG_HELPERS_H */

@@ -8,6 +8,7 @@
 pub(crate) mod block;
 pub(crate) mod buffer_head;
 pub(crate) mod checksum;
+pub(crate) mod cycles;
 pub(crate) mod dax;
 pub(crate) mod debugfs;
 pub(crate) mod errno;
@@ -17,3 +18,4 @@ pub(crate) mod jbd2;
 pub(crate) mod pmem;
 pub(crate) mod random;
 pub(crate) mod super_block;
+pub(crate) mod tracepoint;

@@ -41,6 +41,12 @@ impl SuperBlock {
         unsafe { CStr::from_char_ptr((*self.0.as_ptr()).s_id.as_ptr()) }
     }
 
+    /// The number of the filesystem's device, as the kernel keeps it.
+    pub(crate) fn dev(&self) -> u32 {
+        // SAFETY: Valid by the type invariants; set once, before.
+        unsafe { (*self.0.as_ptr()).s_dev }
+    }
+
     /// The filesystem's UUID.
     pub(crate) fn uuid(&self) -> [u8; 16] {
         // SAFETY: Valid by the type invariants; set once, before.

@@ -165,6 +165,12 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
         self.now.staged != 0 || self.now.records != 0
     }
 
+    /// Whether a [`reserve`](Self::reserve) of the fast commit being gathered has
+    /// failed.
+    pub fn has_failed(&self) -> bool {
+        self.now.failed
+    }
+
     /// Longest TLV that [`reserve`](Self::reserve) gives room for, bytes.
     pub fn max_tlv(&self) -> usize {
         self.max_tlv

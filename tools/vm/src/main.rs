@@ -7,6 +7,7 @@ mod config;
 mod console;
 mod demo;
 mod disk;
+mod events;
 mod fclog;
 mod image;
 mod lab;

@@ -11,6 +11,7 @@ mod guard;
 mod hostile;
 mod modules;
 mod options;
+mod statistics;
 mod threads;
 mod tool;
 
@@ -32,6 +33,7 @@ fn all() -> impl Iterator<Item = &'static Test> {
         options::TESTS,
         modules::TESTS,
         counts::TESTS,
+        statistics::TESTS,
         durability::TESTS,
         threads::TESTS,
         guard::TESTS,

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Why a fast commit is given up, so that ext4 commits in full.
+
+use crate::{
+    bindings,
+    bytelog::error::WriteError,
+    kapi::errno,
+    stats::{Counter, Stats},
+};
+use kernel::prelude::*;
+
+/// A reason for giving a fast commit up. Each has a counter of its name.
+#[derive(Clone, Copy)]
+pub(crate) enum Fallback {
+    /// The area has no room for it.
+    LogFull,
+    /// ext4's replay could not apply it.
+    NotReplayable,
+    /// An earlier commit failed with its seal perhaps on the medium: nothing can
+    /// follow it before the next full commit.
+    LogClosed,
+    /// The device failed.
+    Device(Error),
+    /// ext4 asked for what the writer does not take.
+    Other,
+    /// ext4 itself dropped what it had reserved.
+    ByExt4,
+}
+
+impl Fallback {
+    /// What the writer's error means. `None`: the commit has been given up before,
+    /// and the reason has been counted then.
+    pub(crate) fn of(error: WriteError<Error>) -> Option<Self> {
+        Some(match error {
+            WriteError::Aborted => return None,
+            WriteError::Full => Self::LogFull,
+            WriteError::NotReplayable(_) => Self::NotReplayable,
+            WriteError::Closed => Self::LogClosed,
+            WriteError::Medium(error) => Self::Device(error),
+            WriteError::NotStarted
+            | WriteError::TooLong(_)
+            | WriteError::Tlv(_)
+            | WriteError::Staging => Self::Other,
+        })
+    }
+
+    /// What ext4 is told. Any error makes it commit in full.
+    pub(crate) fn errno(self) -> Error {
+        match self {
+            Self::LogFull => ENOSPC,
+            Self::Device(error) => error,
+            Self::NotReplayable | Self::LogClosed | Self::Other | Self::ByExt4 => errno::canceled(),
+        }
+    }
+
+    /// Its number in the tracepoint.
+    pub(crate) fn trace_reason(self) -> u32 {
+        match self {
+            Self::LogFull => bindings::BYTELOG_ABORT_LOG_FULL,
+            Self::NotReplayable => bindings::BYTELOG_ABORT_NOT_REPLAYABLE,
+            Self::LogClosed => bindings::BYTELOG_ABORT_LOG_CLOSED,
+            Self::Device(_) => bindings::BYTELOG_ABORT_DEVICE_ERROR,
+            Self::Other => bindings::BYTELOG_ABORT_OTHER_REFUSAL,
+            Self::ByExt4 => bindings::BYTELOG_ABORT_BY_EXT4,
+        }
+    }
+
+    /// Its counter.
+    pub(crate) fn counter(self, stats: &Stats) -> &Counter {
+        match self {
+            Self::LogFull => &stats.log_full,
+            Self::NotReplayable => &stats.not_replayable,
+            Self::LogClosed => &stats.log_closed,
+            Self::Device(_) => &stats.device_errors,
+            Self::Other => &stats.other_refusals,
+            Self::ByExt4 => &stats.dropped_by_ext4,
+        }
+    }
+}
