@@ -2,7 +2,7 @@
 
 //! Whole devices as a power cut could have left them, for a mount.
 
-use super::convert::Layout;
+use super::layout::Layout;
 use super::steps::Step;
 use crate::images::{Budget, State};
 use crate::memory::Memory;
@@ -169,7 +169,7 @@ fn write_sparse(path: &Path, image: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::convert::BLOCK;
+    use crate::kernel::layout::BLOCK;
 
     fn segment() -> Segment {
         Segment {

@@ -3,7 +3,7 @@
 //! What became of the blocks that are neither log nor journal, and which of them
 //! the fast commits describe.
 
-use super::convert::BLOCK;
+use super::layout::BLOCK;
 use crate::memory::{Memory, LINE};
 use crate::trace::{Event, Trace};
 use anyhow::{Context, Result};

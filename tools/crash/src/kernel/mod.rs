@@ -2,7 +2,7 @@
 
 //! The stores, write-backs and fences of a running kernel, recorded by `tools/tcg`.
 //!
-//! [`steps`] finds the places of a recording's addresses; [`convert`] makes the
+//! [`layout`] knows the device; [`steps`] finds the places of a recording's addresses; [`convert`] makes the
 //! trace of the area that the checker follows, with [`data`] for what the commits
 //! describe; [`protocol`] looks at each commit by itself; [`cuts`] makes whole
 //! devices for a mount.
@@ -10,6 +10,7 @@
 pub mod convert;
 pub mod cuts;
 pub mod data;
+pub mod layout;
 pub mod protocol;
 pub mod steps;
 
@@ -21,8 +22,9 @@ use crate::text;
 use anyhow::{Context, Result};
 use bytelog::tlv::{Tag, Tlvs};
 use bytelog_trace::session::{self, Image, Segment};
-use convert::{Commit, Converted, Layout};
+use convert::{Commit, Converted};
 use fastrand::Rng;
+use layout::Layout;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs::{self, File};

@@ -4,7 +4,8 @@
 //! stores to the log, writes back exactly the lines it stored to, passes one fence
 //! (one more before the seal if it describes file data), and does nothing else.
 
-use super::convert::{Commit, Layout};
+use super::convert::Commit;
+use super::layout::Layout;
 use super::steps::Step;
 use crate::memory::LINE;
 use bytelog::opener::OPENER_LEN;
@@ -223,7 +224,7 @@ pub fn takeover_fault(steps: &[Step], layout: &Layout) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::convert::BLOCK;
+    use crate::kernel::layout::BLOCK;
     use bytelog_trace::session::Segment;
 
     fn layout() -> Layout {
