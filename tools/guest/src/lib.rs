@@ -9,5 +9,6 @@ pub mod model;
 pub mod ops;
 pub mod oracle;
 pub mod proto;
+pub mod stress;
 pub mod tree;
 pub mod workload;

@@ -7,6 +7,7 @@
 //! is what has arrived when the power goes.
 
 use crate::load::Load;
+use crate::stress::Job;
 use crate::workload::Spec;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -48,6 +49,12 @@ pub enum Cmd {
         dir: String,
         dev: String,
     },
+    /// Run random steps in a directory, acknowledging each, until they are stopped.
+    Stress { job: Job, dir: String },
+    /// Stop them, in all directories: nothing.
+    StressStop,
+    /// Judge what a cut left of them: [`crate::stress::Verdict`].
+    StressCheck { job: Job, dir: String, acked: u64 },
     /// Run a workload and count what reaches the device: [`IoCounts`].
     Measure {
         spec: Spec,

@@ -195,6 +195,29 @@ impl Channel {
         })?
     }
 
+    /// Waits until several workloads have acknowledged `n` fsyncs in all.
+    pub fn wait_total(&self, ids: &[u64], n: u64, timeout: Duration) -> Result<()> {
+        self.wait(&format!("{n} fsyncs in all"), timeout, |state| {
+            if let Some(result) = ids.iter().find_map(|id| state.replies.get(id)) {
+                return Some(Err(anyhow!("a workload ended early: {result:?}")));
+            }
+            let acks = ids.iter().filter_map(|id| state.acks.get(id));
+            (acks.map(|acks| acks.fsyncs).sum::<u64>() >= n).then_some(Ok(()))
+        })?
+    }
+
+    /// Whether the answer to a request has come.
+    pub fn answered(&self, id: u64) -> Result<bool> {
+        let state = lock(&self.shared)?;
+        anyhow::ensure!(!state.closed, "the machine ended");
+        Ok(state.replies.contains_key(&id))
+    }
+
+    /// What has been acknowledged so far.
+    pub fn acks(&self) -> Result<HashMap<u64, Acks>> {
+        Ok(lock(&self.shared)?.acks.clone())
+    }
+
     /// Everything that the machine said before it ended.
     pub fn drain(&mut self) -> Result<HashMap<u64, Acks>> {
         if let Some(reader) = self.reader.take() {

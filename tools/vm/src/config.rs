@@ -49,6 +49,11 @@ pub struct VmConfig {
     pub nvme: bool,
     /// A plugin with its arguments, for QEMU's own code generator.
     pub plugin: Option<String>,
+    /// Size of the virtio-pmem device.
+    pub virtio_mib: u64,
+    /// Watch what the host is asked to flush, so that a cut discards the rest.
+    /// Each flush costs a copy of the device, which should be small.
+    pub watch_flushes: bool,
     /// A shell on the terminal instead of the protocol; the value is the one
     /// for dax_fc_bytelog.
     pub shell: Option<String>,
@@ -116,7 +121,8 @@ impl VmConfig {
             arg(&format!("-numa node,nodeid={node},memdev={memory}"));
         }
         arg(&format!(
-            "-object memory-backend-file,id=async,share=on,size={VIRTIO_MIB}M,mem-path={VIRTIO_IMAGE}"
+            "-object memory-backend-file,id=async,share=on,size={}M,mem-path={VIRTIO_IMAGE}",
+            self.virtio_mib
         ));
         arg("-device virtio-pmem-pci,memdev=async");
         for (i, [image, _, log]) in self.disks().iter().enumerate() {
@@ -168,6 +174,8 @@ mod tests {
             icount: None,
             nvme: false,
             plugin: None,
+            virtio_mib: VIRTIO_MIB,
+            watch_flushes: false,
             shell: None,
         };
         let text = format!("{:?}", config.command());

@@ -85,6 +85,12 @@ impl Console {
         Ok(())
     }
 
+    /// Whether a text has been logged since the last check.
+    pub fn shows_new(&self, text: &str) -> Result<bool> {
+        let all = self.text()?;
+        Ok(all.get(self.seen..).is_some_and(|new| new.contains(text)))
+    }
+
     /// The last lines, for a failed test.
     pub fn tail(&self, lines: usize) -> String {
         let text = self.text().unwrap_or_default();

@@ -5,13 +5,16 @@ mod bench;
 mod channel;
 mod config;
 mod console;
+mod cuts;
 mod demo;
 mod disk;
 mod events;
 mod fclog;
+mod host;
 mod image;
 mod lab;
 mod messages;
+mod soak;
 mod suite;
 mod trace;
 mod vm;
@@ -70,6 +73,20 @@ enum Action {
         #[arg(long)]
         dir: PathBuf,
     },
+    /// Random cuts, as many as are asked for
+    Soak {
+        #[command(flatten)]
+        common: Common,
+        /// Number of cuts
+        #[arg(long, default_value_t = 200)]
+        cuts: u64,
+        /// File that says which seeds are done; a run goes on where it ends
+        #[arg(long)]
+        record: Option<PathBuf>,
+        /// Stop at the first loss, and fail if there is none
+        #[arg(long)]
+        expect_loss: bool,
+    },
     /// An interactive machine with the modules loaded and a filesystem mounted
     Shell {
         #[command(flatten)]
@@ -120,6 +137,8 @@ impl Common {
             icount: None,
             nvme: false,
             plugin: None,
+            virtio_mib: config::VIRTIO_MIB,
+            watch_flushes: false,
             shell,
         };
         std::fs::create_dir_all(&self.workdir)
@@ -140,7 +159,7 @@ impl Common {
 
 fn shell(common: &Common, option: String) -> Result<bool> {
     let config = common.enter(Some(option))?;
-    vm::make_images()?;
+    vm::make_images(&config)?;
     for [_, _, log] in config.disks() {
         std::fs::File::create(log)?;
     }
@@ -193,6 +212,24 @@ fn run(cli: Cli) -> Result<bool> {
             let dir = dir.canonicalize().context("--dir")?;
             let config = common.enter(None)?;
             let outcome = trace::mount_images(&config, common.kver.as_deref(), &dir);
+            common.leave();
+            outcome
+        }
+        Action::Soak {
+            common,
+            cuts,
+            record,
+            expect_loss,
+        } => {
+            let record = record.map(std::path::absolute).transpose()?;
+            let config = common.enter(None)?;
+            let soak = soak::Soak {
+                cuts,
+                seed: common.seed,
+                record: record.as_deref(),
+                expect_loss,
+            };
+            let outcome = soak::run(&config, common.kver.as_deref(), &soak);
             common.leave();
             outcome
         }

@@ -19,6 +19,9 @@ pub const BACKEND_NEEDED: &str = "no mount without";
 /// Damage that is not a torn end.
 pub const NOTHING_REPLAYED: &str = "nothing is replayed";
 
+/// Followed by the number of fast commits.
+pub const REPLAYING: &str = "replaying ";
+
 /// Whether any line has the phrase.
 pub fn any(lines: &[String], phrase: &str) -> bool {
     lines

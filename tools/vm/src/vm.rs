@@ -6,27 +6,40 @@ use crate::channel::{Acks, Channel};
 use crate::config::{self, VmConfig};
 use crate::console::Console;
 use crate::disk;
+use crate::host::{self, Host, Loss, Survivor, Tear};
 use anyhow::{bail, Context, Result};
 use bytelog_guest::proto::{Cmd, Hello};
+use rustix::process::{kill_process, waitpid, Pid, Signal, WaitOptions};
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Child;
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 const CONNECT: Duration = Duration::from_secs(20);
 const BOOT: Duration = Duration::from_secs(90);
 const ANSWER: Duration = Duration::from_secs(90);
+/// For all acknowledgements that a cut waits for.
+const TOTAL: Duration = Duration::from_secs(300);
 const POWER_OFF: Duration = Duration::from_secs(30);
+
+/// A power cut's leavings, taken without one.
+pub struct Picture {
+    pub acks: HashMap<u64, Acks>,
+    pub virtio: Survivor,
+    pub sync: Vec<u8>,
+}
 
 pub struct Vm {
     child: Child,
     disks: &'static [[&'static str; 3]],
     channel: Channel,
+    host: Option<Arc<Host>>,
     pub console: Console,
     pub hello: Hello,
 }
@@ -44,10 +57,10 @@ impl Drop for Starting {
 }
 
 /// Makes the files behind the devices, where they are not there yet.
-pub fn make_images() -> Result<()> {
+pub fn make_images(config: &VmConfig) -> Result<()> {
     for (path, mib) in [
         (config::SYNC_IMAGE, config::SYNC_MIB),
-        (config::VIRTIO_IMAGE, config::VIRTIO_MIB),
+        (config::VIRTIO_IMAGE, config.virtio_mib),
         (config::DISK_IMAGE, config::DISK_MIB),
         (config::NVME_IMAGE, config::DISK_MIB),
     ] {
@@ -65,7 +78,7 @@ pub fn make_images() -> Result<()> {
 impl Vm {
     /// Starts a machine in the current directory and waits for its agent.
     pub fn boot(config: &VmConfig) -> Result<Self> {
-        make_images()?;
+        make_images(config)?;
         // The disks' caches are empty, and nothing has been written through them.
         for [image, base, log] in config.disks() {
             disk::copy(image.as_ref(), base.as_ref())?;
@@ -78,12 +91,14 @@ impl Vm {
         let listener = UnixListener::bind(config::SOCKET).context(config::SOCKET)?;
         fs::write(config::CONSOLE, "").context(config::CONSOLE)?;
         let log = File::create(config::QEMU_LOG).context(config::QEMU_LOG)?;
-        let child = config
-            .command()
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .context("qemu-system-x86_64")?;
+        let mut command = config.command();
+        command.stdout(log.try_clone()?).stderr(log);
+        let (child, host) = if config.watch_flushes {
+            let (child, host) = host::spawn(&mut command, config::VIRTIO_IMAGE)?;
+            (child, Some(host))
+        } else {
+            (command.spawn().context("qemu-system-x86_64")?, None)
+        };
         let mut starting = Starting(Some(child));
         let channel = Channel::accept(&listener, CONNECT, || {
             if let Some(status) = starting.0.as_mut().and_then(|c| c.try_wait().transpose()) {
@@ -101,6 +116,7 @@ impl Vm {
             child,
             disks: config.disks(),
             channel,
+            host,
             console,
             hello: Hello {
                 release: String::new(),
@@ -142,19 +158,71 @@ impl Vm {
         self.channel.wait_acks(id, n, timeout)
     }
 
+    pub fn wait_total(&self, ids: &[u64], n: u64) -> Result<()> {
+        self.channel.wait_total(ids, n, TOTAL)
+    }
+
+    pub fn answered(&self, id: u64) -> Result<bool> {
+        self.channel.answered(id)
+    }
+
     /// Cuts the power: the machine stops where it is, and of what was not flushed
     /// the disks keep what `seed` says. Returns what each workload had
     /// acknowledged.
-    pub fn cut(mut self, seed: u64) -> Result<HashMap<u64, Acks>> {
+    pub fn cut(self, seed: u64) -> Result<HashMap<u64, Acks>> {
+        let tear = Tear {
+            seed,
+            ..Tear::default()
+        };
+        Ok(self.cut_tearing(&tear)?.0)
+    }
+
+    /// The same; where flushes are watched, what none of them covered survives of
+    /// virtio-pmem as `tear` says.
+    pub fn cut_tearing(mut self, tear: &Tear) -> Result<(HashMap<u64, Acks>, Loss)> {
         self.child.kill().context("kill QEMU")?;
         self.child.wait().context("wait for QEMU")?;
         let acks = self.channel.drain()?;
         for files in self.disks {
             let [image, base, log] = files.map(Path::new);
-            disk::discard(image, base, log, seed)?;
+            disk::discard(image, base, log, tear.seed)?;
         }
+        let loss = match self.host.take() {
+            Some(host) => {
+                let left = host.survivor(config::VIRTIO_IMAGE, tear)?;
+                fs::write(config::VIRTIO_IMAGE, left.bytes)?;
+                left.loss
+            }
+            None => Loss::default(),
+        };
         self.console.check()?;
-        Ok(acks)
+        Ok((acks, loss))
+    }
+
+    /// What a cut would leave now, with the acknowledgements before it; the machine
+    /// stands still meanwhile, and goes on. Of the synchronous device, the first
+    /// `sync_bytes` bytes.
+    pub fn picture(&mut self, tear: &Tear, sync_bytes: u64) -> Result<Picture> {
+        let pid = Pid::from_child(&self.child);
+        let acks = self.channel.acks()?;
+        kill_process(pid, Signal::STOP).context("stop QEMU")?;
+        waitpid(Some(pid), WaitOptions::UNTRACED).context("wait for QEMU to stop")?;
+        let mut sync = Vec::new();
+        let virtio = self.host()?.survivor(config::VIRTIO_IMAGE, tear);
+        let read = File::open(config::SYNC_IMAGE)
+            .and_then(|file| file.take(sync_bytes).read_to_end(&mut sync));
+        kill_process(pid, Signal::CONT).context("continue QEMU")?;
+        read.context(config::SYNC_IMAGE)?;
+        Ok(Picture {
+            acks,
+            virtio: virtio?,
+            sync,
+        })
+    }
+
+    /// The host behind virtio-pmem, where its flushes are watched.
+    pub fn host(&self) -> Result<Arc<Host>> {
+        self.host.clone().context("flushes are not watched")
     }
 
     /// Switches the machine off in an orderly way.

@@ -13,6 +13,7 @@ mod runner;
 mod serve;
 mod shell;
 mod stats;
+mod stress;
 mod trace;
 
 use anyhow::Result;

@@ -2,7 +2,7 @@
 //! Requests from the host: each is served by a thread of its own, so that a
 //! workload runs on while others come in.
 
-use super::{cost, devices, exec, kmsg, mark, modules, mounts, runner, stats, trace};
+use super::{cost, devices, exec, kmsg, mark, modules, mounts, runner, stats, stress, trace};
 use anyhow::{anyhow, Context, Result};
 use bytelog_guest::proto::{Cmd, FcStats, Message, Request, PORT};
 use bytelog_guest::tree;
@@ -90,6 +90,14 @@ fn answer(request: Request, link: &Link) -> Result<Value> {
             value(runner::run(&spec, Path::new(&dir), &dev, |n, stats| {
                 link.ack(request.id, n, stats)
             }))
+        }
+        Cmd::Stress { job, dir } => {
+            let ack = |n| link.ack(request.id, n, None);
+            value(stress::run(&job, Path::new(&dir), ack))
+        }
+        Cmd::StressStop => value(Ok(stress::stop())),
+        Cmd::StressCheck { job, dir, acked } => {
+            value(stress::check(&job, Path::new(&dir), acked))
         }
         Cmd::Measure {
             spec,

@@ -2,7 +2,7 @@
 //! Filesystems: made, mounted, looked at, checked.
 
 use super::{Dev, Lab};
-use crate::image::JournalMap;
+use crate::image::{Image, JournalMap};
 use anyhow::{bail, Context, Result};
 use bytelog_guest::proto::{Cmd, MountArgs, MountResult, RunResult};
 
@@ -62,6 +62,11 @@ impl Lab {
         self.journals.get(&dev.name).context("no journal known")
     }
 
+    /// The blocks of a device's fast-commit area, opener first.
+    pub fn fc_area(&self, dev: &Dev) -> Result<Vec<u64>> {
+        Image::open(dev)?.fc_area(self.journal(dev)?)
+    }
+
     /// Tries to mount a device at its place.
     pub fn try_mount(&mut self, dev: &Dev, opts: &str) -> Result<MountResult> {
         self.try_mount_args(MountArgs {
@@ -107,6 +112,25 @@ impl Lab {
             );
         }
         Ok(result.log)
+    }
+
+    /// Begins to mount a device, and goes on; the request is for
+    /// [`crate::vm::Vm::finish`].
+    pub fn start_mount(&mut self, dev: &Dev, opts: &str) -> Result<u64> {
+        self.mounts.push(dev.dir());
+        self.vm()?.start(Cmd::Mount(MountArgs {
+            dev: dev.path(),
+            dir: dev.dir(),
+            opts: opts.into(),
+            ..MountArgs::default()
+        }))
+    }
+
+    pub fn umount_all(&mut self) -> Result<()> {
+        while let Some(dir) = self.mounts.last().cloned() {
+            self.umount(&dir)?;
+        }
+        Ok(())
     }
 
     pub fn umount(&mut self, dir: &str) -> Result<()> {

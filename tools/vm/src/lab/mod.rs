@@ -6,8 +6,9 @@ mod fs;
 
 use crate::channel::Acks;
 use crate::config::{self, VmConfig};
-use crate::image::JournalMap;
-use crate::vm::Vm;
+use crate::host::{Loss, Tear};
+use crate::image::{Image, JournalMap};
+use crate::vm::{Picture, Vm};
 use anyhow::{ensure, Context, Result};
 use bytelog_guest::oracle::{judge, Verdict};
 use bytelog_guest::proto::{Cmd, DeviceKind, FcStats, IoCounts, RunResult};
@@ -119,9 +120,7 @@ impl Lab {
     /// The machine with a certain ext4, with nothing mounted.
     pub fn with(&mut self, ext4: Ext4) -> Result<()> {
         self.vm()?;
-        while let Some(dir) = self.mounts.last().cloned() {
-            self.umount(&dir)?;
-        }
+        self.umount_all()?;
         if self.loaded == Some(ext4) {
             return Ok(());
         }
@@ -269,6 +268,43 @@ impl Lab {
         self.mounts.clear();
         self.loaded = None;
         self.vm.take().context("no machine to cut")?.cut(self.seed)
+    }
+
+    /// The same, with stores that no flush covered surviving as `tear` says.
+    pub fn cut_tearing(&mut self, tear: &Tear) -> Result<(HashMap<u64, Acks>, Loss)> {
+        self.mounts.clear();
+        self.loaded = None;
+        self.vm
+            .take()
+            .context("no machine to cut")?
+            .cut_tearing(tear)
+    }
+
+    /// What a cut would leave now; see [`Vm::picture`].
+    pub fn picture(&mut self, tear: &Tear, sync_bytes: u64) -> Result<Picture> {
+        self.vm()?.picture(tear, sync_bytes)
+    }
+
+    /// Puts a picture in place of what is on the pmem devices, of which nothing is
+    /// mounted; the machine forgets what it knew of them.
+    pub fn develop(&mut self, picture: &Picture) -> Result<()> {
+        for dev in self.pmem()? {
+            self.forget_cache(&dev)?;
+            let bytes = match dev.kind {
+                DeviceKind::Virtio => &picture.virtio.bytes,
+                _ => &picture.sync,
+            };
+            Image::open(&dev)?.write(0, bytes)?;
+            self.forget_cache(&dev)?;
+        }
+        Ok(())
+    }
+
+    /// Goes on with another machine, made of the same devices if their sizes agree.
+    pub fn reconfigure(&mut self, config: VmConfig) -> Result<()> {
+        self.power_off()?;
+        self.config = config;
+        Ok(())
     }
 
     /// Runs a workload to its end on a mounted device.

@@ -3,6 +3,7 @@
 //! one another, until one fails or cuts the power.
 
 mod counts;
+mod cuts;
 mod defects;
 mod durability;
 mod external;
@@ -36,6 +37,7 @@ fn all() -> impl Iterator<Item = &'static Test> {
         statistics::TESTS,
         durability::TESTS,
         threads::TESTS,
+        cuts::TESTS,
         guard::TESTS,
         fragmented::TESTS,
         external::TESTS,

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0
+//! One seed: fresh filesystems, threads on both pmem devices, a cut, perhaps more
+//! of them in replay, a whole replay, and the oracle.
+
+use super::plan::Plan;
+use super::power::FS_MIB;
+use super::{power, replay, Tally};
+use crate::host::Tear;
+use crate::lab::{Dev, Ext4, Lab};
+use anyhow::{ensure, Context, Result};
+use bytelog_guest::proto::Cmd;
+use bytelog_guest::stress::{Job, Verdict};
+use std::thread::sleep;
+
+/// A thread: where it works, and how many of its steps were acknowledged.
+struct Thread {
+    dev: Dev,
+    dir: String,
+    job: Job,
+    /// None: its directory may not even be there.
+    acked: Option<u64>,
+}
+
+pub fn run(lab: &mut Lab, seed: u64) -> Result<Tally> {
+    let mut plan = Plan::new(seed);
+    let mut tally = Tally::default();
+    let threads = cut(lab, &mut plan, &mut tally)?;
+    for (delay, which) in plan.replay_cuts.clone() {
+        let dev = lab.pmem()?[which].clone();
+        let tear = tear(lab, &mut plan)?;
+        replay::cut(lab, &dev, &plan, delay, &tear, &mut tally)?;
+    }
+    for dev in lab.pmem()? {
+        let log = lab.mount(&dev, plan.opts)?;
+        tally.replayed += replay::count(&log);
+        judge(lab, &dev, &threads)?;
+        lab.umount(&dev.dir())?;
+        lab.fsck_clean(&dev)?;
+    }
+    lab.check_console()?;
+    Ok(tally)
+}
+
+/// Runs the threads and cuts the power.
+fn cut(lab: &mut Lab, plan: &mut Plan, tally: &mut Tally) -> Result<Vec<Thread>> {
+    lab.with(Ext4::ByteLog)?;
+    let mut threads = Vec::new();
+    for (device, dev) in (0..).zip(lab.pmem()?) {
+        lab.mkfs(&dev, plan.mkfs, &format!("{FS_MIB}M"))?;
+        lab.mount(&dev, plan.opts)?;
+        for thread in 0..plan.threads {
+            threads.push(Thread {
+                dev: dev.clone(),
+                dir: format!("{}/thread{thread}", dev.dir()),
+                job: plan.job(device, thread),
+                acked: None,
+            });
+        }
+    }
+    let mut requests = Vec::new();
+    for thread in &threads {
+        let cmd = Cmd::Stress {
+            job: thread.job.clone(),
+            dir: thread.dir.clone(),
+        };
+        requests.push(lab.vm()?.start(cmd)?);
+    }
+    lab.vm()?.wait_total(&requests, plan.acks)?;
+    sleep(plan.delay);
+    let tear = tear(lab, plan)?;
+    let acks = power::cut(lab, plan.kill, &tear, &requests, tally)?;
+    for (thread, request) in threads.iter_mut().zip(&requests) {
+        thread.acked = acks.get(request).map(|acks| acks.fsyncs);
+        tally.steps += thread.acked.unwrap_or(0);
+    }
+    power::keep()?;
+    Ok(threads)
+}
+
+/// What survives of virtio-pmem at the next cut.
+fn tear(lab: &mut Lab, plan: &mut Plan) -> Result<Tear> {
+    let [dev, _] = lab.pmem()?;
+    Ok(Tear {
+        seed: plan.tears.u64(..),
+        fine: lab.fc_area(&dev)?.into_iter().collect(),
+    })
+}
+
+fn judge(lab: &mut Lab, dev: &Dev, threads: &[Thread]) -> Result<()> {
+    for thread in threads.iter().filter(|thread| thread.dev == *dev) {
+        let Some(acked) = thread.acked else {
+            continue;
+        };
+        let verdict: Verdict = lab
+            .call(Cmd::StressCheck {
+                job: thread.job.clone(),
+                dir: thread.dir.clone(),
+                acked,
+            })
+            .with_context(|| thread.dir.clone())?;
+        ensure!(
+            verdict.is_good(),
+            "{}: {} on {}: lost, of {} steps acknowledged, with {} that must be there: {}",
+            thread.dir,
+            thread.job.seed,
+            dev.label(),
+            verdict.acknowledged,
+            verdict.floor,
+            verdict.diffs.join("; ")
+        );
+    }
+    Ok(())
+}

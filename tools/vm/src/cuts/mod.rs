@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Random cuts, one seed after the other, until there have been enough.
+
+mod cycle;
+mod plan;
+mod power;
+mod replay;
+
+use crate::config::VmConfig;
+use crate::lab::Lab;
+use anyhow::Result;
+use std::fmt;
+use std::ops::AddAssign;
+
+/// Size of the virtio-pmem device in MiB: every flush copies it.
+const VIRTIO_MIB: u64 = 48;
+
+/// What one seed, or many, came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub cuts: u64,
+    /// Cuts that killed the machine; of the others a picture was taken.
+    pub kills: u64,
+    /// Cuts during a mount that was replaying the log.
+    pub in_replay: u64,
+    /// Steps that had been acknowledged.
+    pub steps: u64,
+    /// Fast commits that were replayed.
+    pub replayed: u64,
+    /// Blocks of virtio-pmem with stores that no flush had covered, and those of
+    /// them that lost some.
+    pub unflushed: u64,
+    pub discarded: u64,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.cuts += other.cuts;
+        self.kills += other.kills;
+        self.in_replay += other.in_replay;
+        self.steps += other.steps;
+        self.replayed += other.replayed;
+        self.unflushed += other.unflushed;
+        self.discarded += other.discarded;
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} cuts ({} kills, {} in replay), {} steps acknowledged, {} fast commits replayed, \
+             {} of {} unflushed blocks discarded",
+            self.cuts,
+            self.kills,
+            self.in_replay,
+            self.steps,
+            self.replayed,
+            self.discarded,
+            self.unflushed
+        )
+    }
+}
+
+/// Runs seed after seed until there have been `cuts` cuts. `report` is told of
+/// each and says whether to go on; what a cut lost comes as an error.
+pub fn run(
+    lab: &mut Lab,
+    first: u64,
+    cuts: u64,
+    mut report: impl FnMut(u64, Result<Tally>) -> Result<bool>,
+) -> Result<()> {
+    let before = lab.config.clone();
+    lab.reconfigure(VmConfig {
+        virtio_mib: VIRTIO_MIB,
+        watch_flushes: true,
+        ..before.clone()
+    })?;
+    let mut done = 0;
+    for seed in first.. {
+        let outcome = cycle::run(lab, seed);
+        // A seed that failed has cut the power at least once.
+        done += outcome.as_ref().map_or(1, |tally| tally.cuts);
+        if outcome.is_err() {
+            println!("--- end of the kernel log\n{}\n---", lab.console_tail(30));
+            lab.abandon();
+            power::keep_as(seed)?;
+        }
+        if !report(seed, outcome)? || done >= cuts {
+            break;
+        }
+    }
+    lab.reconfigure(before)
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The host as virtio-pmem sees it: what it was asked to flush is durable, the
+//! rest is a page cache that a power cut takes away.
+
+mod durable;
+mod notify;
+
+pub use durable::{Loss, Survivor, Tear};
+
+use anyhow::{anyhow, Context, Result};
+use durable::Durable;
+use std::fs::File;
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+
+/// Watches the flushes of one QEMU, and answers them.
+#[derive(Default)]
+pub struct Host {
+    durable: Mutex<Durable>,
+    errno: AtomicI32,
+    flushes: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// Starts QEMU with its flushes watched. `image` is the file behind virtio-pmem:
+/// QEMU syncs no other one, as it is told not to flush the disk.
+pub fn spawn(command: &mut Command, image: &str) -> Result<(Child, Arc<Host>)> {
+    let file = File::open(image).with_context(|| image.to_owned())?;
+    let host = Arc::new(Host::default());
+    host.take(&file)?;
+    let (child, listener) = notify::spawn(command)?;
+    let watching = host.clone();
+    std::thread::spawn(move || -> Result<()> {
+        while let Some(flush) = listener.next()? {
+            // Before the answer, without which QEMU does not go on.
+            let errno = watching.flush(&file)?;
+            listener.answer(&flush, errno)?;
+        }
+        Ok(())
+    });
+    Ok((child, host))
+}
+
+impl Host {
+    fn take(&self, image: &File) -> Result<()> {
+        let mut durable = self.durable.lock().map_err(|_| anyhow!("durable copy"))?;
+        durable.take(image)
+    }
+
+    fn flush(&self, image: &File) -> Result<i32> {
+        self.flushes.fetch_add(1, SeqCst);
+        let errno = self.errno.load(SeqCst);
+        if errno == 0 {
+            self.take(image)?;
+        } else {
+            self.failed.fetch_add(1, SeqCst);
+        }
+        Ok(errno)
+    }
+
+    /// From now on flushes fail with this error; 0 for none.
+    pub fn fail_with(&self, errno: i32) {
+        self.errno.store(errno, SeqCst);
+    }
+
+    /// Flushes so far.
+    pub fn flushes(&self) -> u64 {
+        self.flushes.load(SeqCst)
+    }
+
+    /// Flushes so far that failed.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(SeqCst)
+    }
+
+    /// While QEMU stands still: what a power cut would leave in the image.
+    pub fn survivor(&self, image: &str, tear: &Tear) -> Result<Survivor> {
+        let durable = self.durable.lock().map_err(|_| anyhow!("durable copy"))?;
+        durable.survivor(&std::fs::read(image).with_context(|| image.to_owned())?, tear)
+    }
+}

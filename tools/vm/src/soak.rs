@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+//! As many random cuts as are asked for, with a record, so that a run that was
+//! interrupted goes on where it was.
+
+use crate::config::VmConfig;
+use crate::cuts::{self, Tally};
+use crate::lab::Lab;
+use anyhow::{Context, Result};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+use std::time::Instant;
+
+pub struct Soak<'a> {
+    pub cuts: u64,
+    pub seed: u64,
+    /// Lines "seed cuts in-replay lost", of seeds that are done.
+    pub record: Option<&'a Path>,
+    /// The module is known to be defective: one loss is what is wanted.
+    pub expect_loss: bool,
+}
+
+/// Seeds that are done, cuts they made, cuts in replay, seeds that lost something.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Done {
+    next: Option<u64>,
+    cuts: u64,
+    in_replay: u64,
+    failed: Vec<u64>,
+}
+
+impl Done {
+    fn parse(text: &str) -> Self {
+        let mut done = Self::default();
+        for line in text.lines() {
+            let words = line.split_whitespace();
+            let numbers: Vec<u64> = words.map_while(|word| word.parse().ok()).collect();
+            if let [seed, cuts, in_replay, failed] = numbers[..] {
+                done.note(seed, cuts, in_replay, failed != 0);
+            }
+        }
+        done
+    }
+
+    fn note(&mut self, seed: u64, cuts: u64, in_replay: u64, failed: bool) {
+        self.next = Some(seed + 1);
+        self.cuts += cuts;
+        self.in_replay += in_replay;
+        if failed {
+            self.failed.push(seed);
+        }
+    }
+
+    fn read(path: &Path) -> Result<Self> {
+        match fs::read_to_string(path) {
+            Ok(text) => Ok(Self::parse(&text)),
+            Err(err) if err.kind() == ErrorKind::NotFound => Ok(Self::default()),
+            Err(err) => Err(err).with_context(|| path.display().to_string()),
+        }
+    }
+}
+
+/// True if nothing was lost; if a loss was expected, true if there was one.
+pub fn run(config: &VmConfig, kver: Option<&str>, soak: &Soak) -> Result<bool> {
+    let mut done = match soak.record {
+        Some(path) => Done::read(path)?,
+        None => Done::default(),
+    };
+    let first = done.next.unwrap_or(soak.seed);
+    if done.cuts > 0 {
+        println!("{} cuts were made before: going on with seed {first}", done.cuts);
+    }
+    let mut all = Tally::default();
+    let start = Instant::now();
+    let mut lab = Lab::new(config, kver, first);
+    if done.cuts < soak.cuts {
+        let left = soak.cuts - done.cuts;
+        cuts::run(&mut lab, first, left, |seed, outcome| {
+            let lost = outcome.is_err();
+            let tally = match outcome {
+                Ok(tally) => {
+                    println!("ok seed {seed}: {tally}");
+                    tally
+                }
+                Err(err) => {
+                    println!("FAIL seed {seed}: {err:#}");
+                    Tally { cuts: 1, ..Tally::default() }
+                }
+            };
+            all += tally;
+            done.note(seed, tally.cuts, tally.in_replay, lost);
+            if let Some(path) = soak.record {
+                let mut file = File::options().create(true).append(true).open(path)?;
+                let (cuts, in_replay) = (tally.cuts, tally.in_replay);
+                writeln!(file, "{seed} {cuts} {in_replay} {}", u64::from(lost))?;
+            }
+            Ok(!(lost && soak.expect_loss))
+        })?;
+    }
+    lab.power_off()?;
+    println!("this run: {all}; {:.0} s", start.elapsed().as_secs_f64());
+    println!(
+        "{} cuts, {} in replay, {} seeds lost something: {:?}",
+        done.cuts,
+        done.in_replay,
+        done.failed.len(),
+        done.failed
+    );
+    Ok(done.failed.is_empty() != soak.expect_loss)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_back() {
+        let done = Done::parse("4 3 2 0\n5 1 0 1\ngarbage\n6 1");
+        let want = Done {
+            next: Some(6),
+            cuts: 4,
+            in_replay: 2,
+            failed: vec![5],
+        };
+        assert_eq!(done, want);
+    }
+}

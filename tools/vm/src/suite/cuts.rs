@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A few of the random cuts that `make soak` makes many of.
+
+use super::Test;
+use crate::cuts::{self, Tally};
+use crate::lab::Lab;
+use anyhow::{ensure, Context, Result};
+
+pub const TESTS: &[Test] = &[Test {
+    name: "random-cuts",
+    run: random,
+}];
+
+const CUTS: u64 = 20;
+
+fn random(lab: &mut Lab) -> Result<()> {
+    let mut all = Tally::default();
+    let first = lab.seed;
+    cuts::run(lab, first, CUTS, |seed, outcome| {
+        all += outcome.with_context(|| format!("make soak CUTS=1 SEED={seed} repeats it"))?;
+        Ok(true)
+    })?;
+    println!("   seeds from {first}: {all}");
+    ensure!(all.in_replay > 0, "no cut met a replay");
+    ensure!(all.replayed > 0, "no fast commit was replayed");
+    ensure!(all.discarded > 0, "no cut discarded anything");
+    Ok(())
+}
