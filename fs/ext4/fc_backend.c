@@ -317,6 +317,27 @@ void ext4_fc_backend_owe_data(struct inode *inode)
 }
 
 /*
+ * What is tracked while a commit is under way, or the flags still say so, is
+ * staged for the next one: this is it.  An error if the transaction cannot commit
+ * fast any more; with updates locked that is final.
+ */
+int ext4_fc_backend_take_staged(struct super_block *sb)
+{
+	struct ext4_sb_info *sbi = EXT4_SB(sb);
+	int alloc_ctx;
+
+	if (!sbi->s_fc_backend_active)
+		return 0;
+	alloc_ctx = ext4_fc_lock(sb);
+	list_splice_tail_init(&sbi->s_fc_dentry_q[FC_Q_STAGING],
+			      &sbi->s_fc_dentry_q[FC_Q_MAIN]);
+	list_splice_tail_init(&sbi->s_fc_q[FC_Q_STAGING],
+			      &sbi->s_fc_q[FC_Q_MAIN]);
+	ext4_fc_unlock(sb, alloc_ctx);
+	return ext4_test_mount_flag(sb, EXT4_MF_FC_INELIGIBLE) ? -EAGAIN : 0;
+}
+
+/*
  * Records of a backend in the first block of the area, on a mount that did not
  * expect them.  They are never passed over: the backend replays them, or the
  * mount fails.  Returns false if there are none.
