@@ -6,7 +6,7 @@
 KERNEL ?= 7.2
 JOBS   ?= $(shell nproc)
 ACCEL  ?= tcg
-export KERNEL JOBS ACCEL V MIRROR BYTELOG_CACHE LOG_LINES
+export KERNEL JOBS ACCEL CUTS SEED V MIRROR BYTELOG_CACHE LOG_LINES
 export BYTELOG_T0 := $(shell date +%s)
 
 # Scripts enter the build root by themselves.
@@ -40,6 +40,14 @@ vm: all
 test: all
 	@$S/test $(ARGS)
 
+# Random cuts in the machine: CUTS=N of them, from seed SEED=N on.
+soak: all
+	@$S/soak
+
+# The same with a module that leaves out the flush: it has to lose something.
+soak-no-flush: all
+	@$S/soak no-flush
+
 # Every state that a power cut can leave, and deliberate defects; SEED=N repeats a run.
 check-crash: setup
 	@$S/check-crash
@@ -58,5 +66,5 @@ clean:
 distclean:
 	@$S/clean cache
 
-.PHONY: all help setup update modules tools demo vm test check-crash check-trace bench clean distclean
+.PHONY: all help setup update modules tools demo vm test check-crash check-trace soak soak-no-flush bench clean distclean
 .NOTPARALLEL:
