@@ -68,7 +68,10 @@ pub fn run(config: &VmConfig, kver: Option<&str>, soak: &Soak) -> Result<bool> {
     };
     let first = done.next.unwrap_or(soak.seed);
     if done.cuts > 0 {
-        println!("{} cuts were made before: going on with seed {first}", done.cuts);
+        println!(
+            "{} cuts were made before: going on with seed {first}",
+            done.cuts
+        );
     }
     let mut all = Tally::default();
     let start = Instant::now();
@@ -84,7 +87,10 @@ pub fn run(config: &VmConfig, kver: Option<&str>, soak: &Soak) -> Result<bool> {
                 }
                 Err(err) => {
                     println!("FAIL seed {seed}: {err:#}");
-                    Tally { cuts: 1, ..Tally::default() }
+                    Tally {
+                        cuts: 1,
+                        ..Tally::default()
+                    }
                 }
             };
             all += tally;

@@ -70,7 +70,10 @@ pub fn judge(job: &Job, acked: u64, tree: &Tree) -> Result<Verdict> {
             verdict.state = Some(k);
             return Ok(verdict);
         }
-        if best.as_ref().is_none_or(|(_, least)| diffs.len() <= least.len()) {
+        if best
+            .as_ref()
+            .is_none_or(|(_, least)| diffs.len() <= least.len())
+        {
             best = Some((k, diffs));
         }
     }
@@ -178,7 +181,10 @@ mod tests {
     use super::*;
     use crate::stress::step::Sync;
 
-    const JOB: Job = Job { seed: 5 };
+    const JOB: Job = Job {
+        seed: 5,
+        calm: false,
+    };
 
     /// What a filesystem that has done `k` steps, and nothing of the next, shows.
     fn tree_after(job: &Job, k: u64) -> Tree {
@@ -203,7 +209,9 @@ mod tests {
             }
         };
         let names = state.names();
-        names.map(|(path, id)| (path.to_owned(), found(id))).collect()
+        names
+            .map(|(path, id)| (path.to_owned(), found(id)))
+            .collect()
     }
 
     #[test]
@@ -218,7 +226,10 @@ mod tests {
     #[test]
     fn an_undone_operation_is_not() {
         for seed in 0..10 {
-            let job = Job { seed };
+            let job = Job {
+                seed,
+                calm: seed % 2 == 0,
+            };
             let floor = judge(&job, 200, &Tree::new()).unwrap().floor;
             let verdict = judge(&job, 200, &tree_after(&job, floor - 3)).unwrap();
             assert!(!verdict.is_good() && !verdict.diffs.is_empty(), "{seed}");
@@ -299,6 +310,12 @@ mod tests {
 
     fn is_sync(action: &Action) -> bool {
         use crate::stress::How;
-        matches!(action, Action::Write { how: How::Sync | How::Dsync, .. })
+        matches!(
+            action,
+            Action::Write {
+                how: How::Sync | How::Dsync,
+                ..
+            }
+        )
     }
 }

@@ -117,7 +117,11 @@ impl State {
         ensure!(!self.names.contains_key(path), "{path} exists");
         self.names.insert(path.to_owned(), self.nodes.len());
         self.nodes.push(Node {
-            nlink: if matches!(kind, Kind::Dir { .. }) { 2 } else { 1 },
+            nlink: if matches!(kind, Kind::Dir { .. }) {
+                2
+            } else {
+                1
+            },
             kind,
             xattrs: Xattrs::new(),
             changed: op,

@@ -148,7 +148,9 @@ impl Action {
                     }
                 }
             }
-            Self::Truncate { path, len } => writable(path, OFlags::empty())?.set_len(*len as u64)?,
+            Self::Truncate { path, len } => {
+                writable(path, OFlags::empty())?.set_len(*len as u64)?
+            }
             Self::Fallocate { path, len } => fallocate(
                 writable(path, OFlags::empty())?,
                 FallocateFlags::empty(),

@@ -20,6 +20,8 @@ pub struct Plan {
     /// it runs to the cut.
     pub acks: u64,
     pub delay: Duration,
+    /// Jobs that make no full commits: a log to replay.
+    pub calm: bool,
     /// Whether the machine is killed; else a picture is taken of what a kill would
     /// leave, which saves starting another one.
     pub kill: bool,
@@ -46,6 +48,7 @@ impl Plan {
             threads: rng.u64(1..=4),
             acks: rng.u64(40..400),
             delay: Duration::from_micros(rng.u64(..20_000)),
+            calm: seed % 2 == 0,
             kill,
             replay_cuts: (0..replay_cuts)
                 .map(|_| (Duration::from_micros(rng.u64(..40_000)), rng.usize(..2)))
@@ -59,6 +62,7 @@ impl Plan {
     pub fn job(&self, device: u64, thread: u64) -> Job {
         Job {
             seed: (self.seed << 8) + (device << 4) + thread,
+            calm: self.calm,
         }
     }
 }

@@ -47,7 +47,10 @@ impl Durable {
 
     /// What is left of `stored`, the contents at the cut.
     pub fn survivor(&self, stored: &[u8], tear: &Tear) -> Result<Survivor> {
-        ensure!(stored.len() == self.0.len(), "the image has changed its size");
+        ensure!(
+            stored.len() == self.0.len(),
+            "the image has changed its size"
+        );
         let mut rng = fastrand::Rng::with_seed(tear.seed);
         // Nothing, all, or a part.
         let chance = [0.0, 0.1, 0.5, 0.9, 1.0][rng.usize(..5)];
@@ -62,7 +65,11 @@ impl Durable {
                 continue;
             }
             let mut whole = true;
-            let grain = if tear.fine.contains(&block) { grain } else { PAGE };
+            let grain = if tear.fine.contains(&block) {
+                grain
+            } else {
+                PAGE
+            };
             for (piece, before) in page.chunks_mut(grain).zip(old.chunks(grain)) {
                 if piece != before && rng.f64() >= chance {
                     piece.copy_from_slice(before);

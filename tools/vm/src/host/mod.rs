@@ -77,6 +77,9 @@ impl Host {
     /// While QEMU stands still: what a power cut would leave in the image.
     pub fn survivor(&self, image: &str, tear: &Tear) -> Result<Survivor> {
         let durable = self.durable.lock().map_err(|_| anyhow!("durable copy"))?;
-        durable.survivor(&std::fs::read(image).with_context(|| image.to_owned())?, tear)
+        durable.survivor(
+            &std::fs::read(image).with_context(|| image.to_owned())?,
+            tear,
+        )
     }
 }

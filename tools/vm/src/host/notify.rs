@@ -39,7 +39,10 @@ fn program() -> [sock_filter; 5] {
         ..statement(BPF_JMP | BPF_JEQ | BPF_K, k as u32)
     };
     [
-        statement(BPF_LD | BPF_W | BPF_ABS, offset_of!(seccomp_data, nr) as u32),
+        statement(
+            BPF_LD | BPF_W | BPF_ABS,
+            offset_of!(seccomp_data, nr) as u32,
+        ),
         equal(libc::SYS_fsync, 1, 0),
         equal(libc::SYS_fdatasync, 0, 1),
         statement(BPF_RET | BPF_K, libc::SECCOMP_RET_USER_NOTIF),

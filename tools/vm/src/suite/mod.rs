@@ -7,6 +7,7 @@ mod cuts;
 mod defects;
 mod durability;
 mod external;
+mod faults;
 mod fragmented;
 mod guard;
 mod hostile;
@@ -38,6 +39,7 @@ fn all() -> impl Iterator<Item = &'static Test> {
         durability::TESTS,
         threads::TESTS,
         cuts::TESTS,
+        faults::TESTS,
         guard::TESTS,
         fragmented::TESTS,
         external::TESTS,
