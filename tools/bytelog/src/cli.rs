@@ -6,7 +6,8 @@ use crate::command::{dump, export, feature, fsck, info, map, verify};
 use crate::error::{Result, Status};
 use crate::image::{Image, Place};
 use crate::store::Access;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
@@ -62,6 +63,11 @@ enum Command {
         place: Where,
         #[command(flatten)]
         args: fsck::Args,
+    },
+    /// Print what a shell needs to complete this command's arguments.
+    Completions {
+        /// The shell.
+        shell: Shell,
     },
 }
 
@@ -149,6 +155,11 @@ impl Cli {
                     }
                 })?;
                 self.tell(out, &checked)
+            }
+            Command::Completions { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(*shell, &mut Self::command(), "bytelog", &mut script);
+                out.write_all(&script).map(|()| Status::Fine)
             }
         })
     }

@@ -11,6 +11,7 @@
 )]
 
 mod common;
+mod completions;
 mod cuts;
 mod export;
 mod feature;
