@@ -91,7 +91,7 @@ impl Tag {
 
     /// The tag of a payload with the on-media number `raw`, with the shortest and
     /// the longest value it can have. A table: this is asked for every TLV logged.
-    const fn of_payload(raw: u16) -> Option<(Self, u16, u16)> {
+    fn of_payload(raw: u16) -> Option<(Self, u16, u16)> {
         const DENTRY: (u16, u16) = (
             DENTRY_INFO_LEN as u16 + 1,
             (DENTRY_INFO_LEN + NAME_MAX) as u16,
@@ -104,12 +104,7 @@ impl Tag {
             (Tag::Unlink, DENTRY.0, DENTRY.1),
             (Tag::Inode, (INODE_INFO_LEN + INODE_MIN) as u16, u16::MAX),
         ];
-        let at = raw.wrapping_sub(1) as usize;
-        if at < TABLE.len() {
-            Some(TABLE[at])
-        } else {
-            None
-        }
+        TABLE.get(raw.wrapping_sub(1) as usize).copied()
     }
 
     /// Whether a value of `len` bytes is possible, as
