@@ -338,6 +338,36 @@ int ext4_fc_backend_take_staged(struct super_block *sb)
 }
 
 /*
+ * The block after the last one that belongs to the file's size.  Written ones from
+ * there on are being added or taken away: the inode is on the orphan list, which
+ * fast commits do not log.
+ */
+u64 ext4_fc_backend_eof(struct inode *inode)
+{
+	if (!EXT4_SB(inode->i_sb)->s_fc_backend_active)
+		return U64_MAX;
+	return DIV_ROUND_UP_ULL(READ_ONCE(EXT4_I(inode)->i_disksize),
+				i_blocksize(inode));
+}
+
+/* The next fast commit looks at these blocks again. */
+void ext4_fc_backend_keep_range(struct inode *inode, ext4_lblk_t first,
+				ext4_lblk_t last)
+{
+	struct ext4_inode_info *ei = EXT4_I(inode);
+
+	spin_lock(&ei->i_fc_lock);
+	if (ei->i_fc_lblk_len) {
+		last = max(last, ei->i_fc_lblk_start + ei->i_fc_lblk_len - 1);
+		first = min(first, ei->i_fc_lblk_start);
+	}
+	ei->i_fc_lblk_start = first;
+	ei->i_fc_lblk_len = last - first + 1;
+	ext4_set_inode_state(inode, EXT4_STATE_FC_REQUEUE);
+	spin_unlock(&ei->i_fc_lock);
+}
+
+/*
  * Records of a backend in the first block of the area, on a mount that did not
  * expect them.  They are never passed over: the backend replays them, or the
  * mount fails.  Returns false if there are none.
