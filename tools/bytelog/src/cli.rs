@@ -2,9 +2,10 @@
 
 //! The command line.
 
-use crate::command::{dump, export, feature, fsck, info, map, verify};
+use crate::command::{dump, export, feature, fsck, info, map, stat, top, verify};
 use crate::error::{Result, Status};
 use crate::image::{Image, Place};
+use crate::stats::sample::Selection;
 use crate::store::Access;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -69,6 +70,10 @@ enum Command {
         /// The shell.
         shell: Shell,
     },
+    /// Tell what the kernel has counted of mounted filesystems with ByteLog.
+    Stat(Selection),
+    /// Show it live: what happens in each interval.
+    Top(top::Args),
 }
 
 /// The filesystem.
@@ -161,6 +166,8 @@ impl Cli {
                 clap_complete::generate(*shell, &mut Self::command(), "bytelog", &mut script);
                 out.write_all(&script).map(|()| Status::Fine)
             }
+            Command::Stat(which) => self.tell(out, &stat::stat(which)?),
+            Command::Top(args) => top::top(args, self.json, out)?,
         })
     }
 

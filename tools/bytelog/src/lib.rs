@@ -5,7 +5,8 @@
 //! Data goes one way: a [`store`] has bytes, [`ext4`] finds the journal in them,
 //! [`jbd2`] finds the fast-commit area in the journal and the transaction that
 //! recovery ends before, [`log`] reads the area with the format crate, and each
-//! [`command`] tells or changes something.
+//! [`command`] tells or changes something. What the kernel counts of mounted
+//! filesystems is apart from all that, in [`stats`].
 
 #![forbid(unsafe_code)]
 
@@ -19,4 +20,5 @@ pub mod ext4;
 pub mod image;
 pub mod jbd2;
 pub mod log;
+pub mod stats;
 pub mod store;

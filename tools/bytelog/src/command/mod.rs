@@ -8,6 +8,8 @@ pub mod feature;
 pub mod fsck;
 pub mod info;
 pub mod map;
+pub mod stat;
 mod svg;
 mod table;
+pub mod top;
 pub mod verify;

@@ -22,6 +22,8 @@ mod fuzz;
 mod ram;
 mod replay;
 mod snapshots;
+mod stat;
+mod terminal;
 #[path = "../../../../rust/bytelog/tests/suite/v1.rs"]
 #[allow(dead_code)]
 mod v1;

@@ -13,6 +13,7 @@ mod guard;
 mod hostile;
 mod modules;
 mod options;
+mod stat;
 mod statistics;
 mod threads;
 mod tool;
@@ -36,6 +37,7 @@ fn all() -> impl Iterator<Item = &'static Test> {
         modules::TESTS,
         counts::TESTS,
         statistics::TESTS,
+        stat::TESTS,
         durability::TESTS,
         threads::TESTS,
         cuts::TESTS,
