@@ -58,7 +58,7 @@ check-trace: all
 
 # What an fsync costs, against stock ext4: tables and build/bench.
 bench: all
-	@$S/vm bench --out build/bench $(ARGS)
+	@$S/bench $(ARGS)
 
 clean:
 	@$S/clean

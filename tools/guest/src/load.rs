@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 /// Bytes of an append that needs a new block.
 pub const BLOCK: usize = 4096;
 
-/// Files of a batch that one fsync makes durable.
+/// Files of a batch that one fsync makes durable, where nothing else is said.
 pub const BATCH: u64 = 100;
 
 /// What is done before each fsync.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Load {
     /// An empty file is created, and synced.
@@ -40,12 +40,14 @@ pub enum Load {
     Batch,
     /// A block that is there is written again: no metadata but the time.
     Overwrite,
+    /// A file gets as many names as a batch has, or loses them: as many TLVs.
+    Links,
     /// Nothing: the floor of the system call.
     Nothing,
 }
 
 impl Load {
-    /// All loads, in the order of reports.
+    /// Those that are compared with each other, in the order of reports.
     pub const ALL: [Self; 11] = [
         Self::Create,
         Self::Append,
@@ -71,8 +73,9 @@ impl Load {
             Self::Link => "link",
             Self::Truncate => "truncate",
             Self::Fallocate => "fallocate",
-            Self::Batch => "batch_100",
+            Self::Batch => "batch100",
             Self::Overwrite => "overwrite",
+            Self::Links => "links",
             Self::Nothing => "nothing",
         }
     }
@@ -85,11 +88,13 @@ pub struct Runner {
     /// The file that loads without new files work on.
     file: File,
     block: Vec<u8>,
+    /// Files or names of a batch.
+    batch: u64,
 }
 
 impl Runner {
     /// Makes the directory and what `rounds` rounds of the load need in it.
-    pub fn new(load: Load, dir: &Path, rounds: u64) -> Result<Self> {
+    pub fn new(load: Load, dir: &Path, rounds: u64, batch: u64) -> Result<Self> {
         fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
         let file = File::create(dir.join("file"))?;
         let block = fill(1, BLOCK);
@@ -103,6 +108,16 @@ impl Runner {
             Load::Rename => {
                 File::create(dir.join("name0"))?;
             }
+            Load::Links => {
+                // The directory grows now, and not when it is measured.
+                let names = (0..batch).map(|k| dir.join(format!("link{k}")));
+                for name in names.clone() {
+                    fs::hard_link(dir.join("file"), name)?;
+                }
+                for name in names {
+                    fs::remove_file(name)?;
+                }
+            }
             _ => {}
         }
         Ok(Self {
@@ -110,6 +125,7 @@ impl Runner {
             dir: dir.to_owned(),
             file,
             block,
+            batch,
         })
     }
 
@@ -150,11 +166,21 @@ impl Runner {
                 same()?
             }
             Load::Batch => {
-                let first = i * BATCH;
-                for k in first..first + BATCH - 1 {
+                let first = i * self.batch;
+                let last = first + self.batch.saturating_sub(1);
+                for k in first..last {
                     File::create_new(at("new", k))?;
                 }
-                File::create_new(at("new", first + BATCH - 1))?
+                File::create_new(at("new", last))?
+            }
+            Load::Links => {
+                for k in 0..self.batch {
+                    match i % 2 {
+                        0 => fs::hard_link(self.dir.join("file"), at("link", k))?,
+                        _ => fs::remove_file(at("link", k))?,
+                    }
+                }
+                same()?
             }
             Load::Overwrite => {
                 self.file.write_all_at(&self.block, 0)?;

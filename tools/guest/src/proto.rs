@@ -65,12 +65,25 @@ pub enum Cmd {
         /// The journal's device, if it has one of its own.
         journal_dev: Option<String>,
     },
-    /// Run a load and take the time of each fsync: [`Costs`].
+    /// Run a load and take the time of each fsync, with marks around it for who
+    /// counts: [`Costs`].
     Cost {
         load: Load,
         dir: String,
         dev: String,
         fsyncs: u64,
+        /// Files or names of a batch.
+        batch: u64,
+    },
+    /// Run a load and count what reaches the device: [`IoCounts`].
+    CostIo {
+        load: Load,
+        dir: String,
+        dev: String,
+        fsyncs: u64,
+        /// As for `Measure`.
+        journal: Vec<(u64, u64)>,
+        journal_dev: Option<String>,
     },
     /// The tree under a directory: `Vec<Entry>`.
     Tree { dir: String },
@@ -168,6 +181,18 @@ pub struct WorkloadResult {
     pub after: FcStats,
 }
 
+/// Counters of ByteLog, as the module shows them in debugfs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogStats {
+    pub commits: u64,
+    pub records: u64,
+    /// Bytes of log: headers, TLVs and padding to lines.
+    pub log_bytes: u64,
+    /// Bytes of the running log, and what it can have.
+    pub used: u64,
+    pub capacity: u64,
+}
+
 /// What each fsync of a load took.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Costs {
@@ -175,6 +200,8 @@ pub struct Costs {
     pub nanos: Vec<u64>,
     pub before: FcStats,
     pub after: FcStats,
+    /// Before and after, where the mount has ByteLog.
+    pub log: Option<[LogStats; 2]>,
 }
 
 /// What a measured workload did.

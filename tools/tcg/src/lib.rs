@@ -3,10 +3,12 @@
 //! A plugin for QEMU's TCG that writes down what the guest does to a range of its
 //! memory: every store with its value, every write-back of a cache line and every
 //! store fence of the machine, in order. Documentation/testing/crash-states.rst says
-//! what for.
+//! what for. Or it counts these, and instructions, between marks:
+//! Documentation/performance.rst.
 //!
-//! [`insn`] tells which instructions matter, [`recorder`] keeps the file, [`qemu`]
-//! is the plugin interface. One CPU only.
+//! [`insn`] tells which instructions matter, [`observer`] who is told of them,
+//! [`recorder`] and [`counter`] keep their files, [`qemu`] is the plugin interface.
+//! One CPU only.
 
 #![cfg_attr(
     test,
@@ -19,8 +21,11 @@
     )
 )]
 
+mod counter;
 mod insn;
+mod observer;
 // Its symbols are QEMU's: a test program cannot be linked with them.
 #[cfg(not(test))]
 mod qemu;
 mod recorder;
+mod site;

@@ -7,12 +7,15 @@
 //! All unsafe code of the recorder is here. QEMU calls back on the thread of the
 //! one CPU, and at exit.
 
+use crate::counter::Entry;
 use crate::insn::{self, Insn};
-use crate::recorder::{self, Recorder, Site};
+use crate::observer::{self, Watch};
+use crate::site::Site;
 use anyhow::{ensure, Context, Result};
 use bytelog_trace::event::{Store, STORE_MAX};
 use iced_x86::Register;
 use std::ffi::{c_char, c_int, c_uint, c_void, CStr};
+use std::ptr;
 use std::sync::{Mutex, OnceLock};
 
 /// Version of the interface that this is written for; QEMU looks for the symbol.
@@ -79,6 +82,13 @@ extern "C" {
         flags: c_int,
         data: *mut c_void,
     );
+    fn qemu_plugin_tb_vaddr(tb: *const c_void) -> u64;
+    fn qemu_plugin_register_vcpu_tb_exec_cb(
+        tb: *mut c_void,
+        f: extern "C" fn(c_uint, *mut c_void),
+        flags: c_int,
+        data: *mut c_void,
+    );
     fn qemu_plugin_register_vcpu_mem_cb(
         insn: *mut c_void,
         f: extern "C" fn(c_uint, u32, u64, *mut c_void),
@@ -98,7 +108,7 @@ extern "C" {
     fn g_array_free(array: *mut Array<RegisterDescriptor>, segment: c_int) -> *mut c_void;
 }
 
-static RECORDER: Mutex<Option<Recorder>> = Mutex::new(None);
+static WATCH: Mutex<Option<Watch>> = Mutex::new(None);
 
 /// Names of the general registers, in the order of their numbers.
 const NAMES: [&str; 16] = [
@@ -118,14 +128,14 @@ unsafe impl Sync for Handle {}
 /// By number.
 static REGISTERS: OnceLock<[Option<Handle>; NAMES.len()]> = OnceLock::new();
 
-/// Does something with the recorder. A trace with a hole in it is worse than none:
-/// an error ends QEMU.
-fn with_recorder(f: impl FnOnce(&mut Recorder) -> Result<()>) {
-    let mut recorder = match RECORDER.lock() {
-        Ok(recorder) => recorder,
+/// Tells who watches. A trace with a hole in it is worse than none: an error ends
+/// QEMU.
+fn tell(f: impl FnOnce(&mut Watch) -> Result<()>) {
+    let mut watch = match WATCH.lock() {
+        Ok(watch) => watch,
         Err(poisoned) => poisoned.into_inner(),
     };
-    if let Some(Err(error)) = recorder.as_mut().map(f) {
+    if let Some(Err(error)) = watch.as_mut().map(f) {
         eprintln!("bytelog-tcg: {error:#}");
         std::process::abort();
     }
@@ -183,8 +193,8 @@ unsafe fn install(info: &Info, argc: c_int, argv: *const *const c_char) -> Resul
         arg.to_str().context("an argument")
     });
     let args = args.collect::<Result<Vec<_>>>()?;
-    let recorder = Recorder::new(args.into_iter())?;
-    *RECORDER.lock().unwrap_or_else(|poison| poison.into_inner()) = Some(recorder);
+    let watch = Watch::new(args.into_iter())?;
+    *WATCH.lock().unwrap_or_else(|poison| poison.into_inner()) = Some(watch);
     Ok(())
 }
 
@@ -228,19 +238,31 @@ fn register(name: Register) -> Option<u64> {
 /// A block of guest code is translated: asks to be called for what matters in it.
 extern "C" fn translates(_: Id, tb: *mut c_void) {
     // SAFETY: `tb` and its instructions are valid during this call.
-    for index in 0..unsafe { qemu_plugin_tb_n_insns(tb) } {
+    let (start, len) = unsafe { (qemu_plugin_tb_vaddr(tb), qemu_plugin_tb_n_insns(tb)) };
+    tell(|watch| {
+        if let Some(counter) = watch.counter() {
+            // Translated code stays until QEMU ends, and this with it.
+            let entry: &'static Entry = Box::leak(Box::new(Entry::new(start, len as u64)));
+            let data = ptr::from_ref(entry).cast_mut().cast();
+            // SAFETY: `tb` is valid; what comes back is the pointer to the entry.
+            unsafe { qemu_plugin_register_vcpu_tb_exec_cb(tb, enters, NO_REGISTERS, data) };
+            counter.translated(entry);
+        }
+        Ok(())
+    });
+    for index in 0..len {
         let mut bytes = [0; INSN_MAX];
         // SAFETY: As above; `bytes` has room for what is asked for.
-        let (insn, pc, len) = unsafe {
+        let (insn, pc, size) = unsafe {
             let insn = qemu_plugin_tb_get_insn(tb, index);
-            let len = qemu_plugin_insn_data(insn, bytes.as_mut_ptr().cast(), INSN_MAX);
-            (insn, qemu_plugin_insn_vaddr(insn), len)
+            let size = qemu_plugin_insn_data(insn, bytes.as_mut_ptr().cast(), INSN_MAX);
+            (insn, qemu_plugin_insn_vaddr(insn), size)
         };
-        let decoded = insn::decode(bytes.get(..len).unwrap_or(&bytes), pc);
+        let decoded = insn::decode(bytes.get(..size).unwrap_or(&bytes), pc);
         let tag = tagged(pc, decoded == Insn::NonTemporal);
         // SAFETY: As above; what comes back is the tag.
         unsafe { qemu_plugin_register_vcpu_mem_cb(insn, stores, NO_REGISTERS, WRITES, tag) };
-        if let Some(site) = Site::new(decoded, pc) {
+        if let Some(site) = Site::new(decoded, pc, (len - index) as u64) {
             // Translated code stays until QEMU ends, and this with it.
             let site = Box::into_raw(Box::new(site)).cast();
             // SAFETY: As above; what comes back is the pointer to the site.
@@ -257,9 +279,15 @@ fn tagged(pc: u64, non_temporal: bool) -> *mut c_void {
     ((pc << 1) | u64::from(non_temporal)) as usize as *mut c_void
 }
 
+/// A block of code is entered.
+extern "C" fn enters(_: c_uint, entry: *mut c_void) {
+    // SAFETY: It is the entry that was given with this function, and is never freed.
+    unsafe { &*entry.cast::<Entry>() }.enter();
+}
+
 /// An instruction has stored.
 extern "C" fn stores(_: c_uint, info: u32, va: u64, tag: *mut c_void) {
-    if !recorder::is_running() {
+    if !observer::is_running() {
         return;
     }
     // SAFETY: In this callback the interface says where the store went.
@@ -270,8 +298,8 @@ extern "C" fn stores(_: c_uint, info: u32, va: u64, tag: *mut c_void) {
         }
         qemu_plugin_hwaddr_phys_addr(hwaddr)
     };
-    with_recorder(|recorder| {
-        if !recorder.wants(pa) {
+    tell(|watch| {
+        if !watch.wants(pa) {
             return Ok(());
         }
         // SAFETY: As above.
@@ -287,7 +315,7 @@ extern "C" fn stores(_: c_uint, info: u32, va: u64, tag: *mut c_void) {
             1u64 << shift
         );
         let tag = tag as usize as u64;
-        recorder.store(Store {
+        watch.store(Store {
             pc: (tag as i64 >> 1) as u64,
             va,
             pa,
@@ -302,5 +330,5 @@ extern "C" fn stores(_: c_uint, info: u32, va: u64, tag: *mut c_void) {
 extern "C" fn executes(_: c_uint, site: *mut c_void) {
     // SAFETY: It is the site that was given with this function, and is never freed.
     let site = unsafe { &*site.cast::<Site>() };
-    with_recorder(|recorder| recorder.executes(site, register));
+    tell(|watch| watch.executes(site, register));
 }

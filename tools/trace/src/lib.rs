@@ -15,6 +15,7 @@
     )
 )]
 
+pub mod count;
 pub mod event;
 pub mod mark;
 pub mod session;

@@ -15,6 +15,10 @@ const TOP_MIB: u64 = 64;
 pub const VIRTIO_MIB: u64 = 256;
 pub const DISK_MIB: u64 = 192;
 
+/// Where the virtio-pmem device is in the guest: where QEMU puts the first such
+/// device of a machine of this size, and so that others can know.
+pub const VIRTIO_ADDRESS: u64 = 4 << 30;
+
 /// Files of a machine, in its working directory.
 pub const SYNC_IMAGE: &str = "sync.img";
 pub const VIRTIO_IMAGE: &str = "virtio.img";
@@ -51,6 +55,8 @@ pub struct VmConfig {
     pub plugin: Option<String>,
     /// Size of the virtio-pmem device.
     pub virtio_mib: u64,
+    /// Its contents in the host's memory only, instead of a file on its disk.
+    pub virtio_memory: bool,
     /// Watch what the host is asked to flush, so that a cut discards the rest.
     /// Each flush costs a copy of the device, which should be small.
     pub watch_flushes: bool,
@@ -120,11 +126,17 @@ impl VmConfig {
         for (node, memory) in ["ram", "sync", "top"].iter().enumerate() {
             arg(&format!("-numa node,nodeid={node},memdev={memory}"));
         }
+        let backend = match self.virtio_memory {
+            true => "memory-backend-memfd".to_owned(),
+            false => format!("memory-backend-file,mem-path={VIRTIO_IMAGE}"),
+        };
         arg(&format!(
-            "-object memory-backend-file,id=async,share=on,size={}M,mem-path={VIRTIO_IMAGE}",
+            "-object {backend},id=async,share=on,size={}M",
             self.virtio_mib
         ));
-        arg("-device virtio-pmem-pci,memdev=async");
+        arg(&format!(
+            "-device virtio-pmem-pci,memdev=async,memaddr={VIRTIO_ADDRESS}"
+        ));
         for (i, [image, _, log]) in self.disks().iter().enumerate() {
             // Every write is noted, so that a cut can take back what was not flushed.
             arg(&format!(
@@ -175,6 +187,7 @@ mod tests {
             nvme: false,
             plugin: None,
             virtio_mib: VIRTIO_MIB,
+            virtio_memory: false,
             watch_flushes: false,
             shell: None,
         };

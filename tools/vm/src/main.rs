@@ -51,12 +51,8 @@ enum Action {
     Bench {
         #[command(flatten)]
         common: Common,
-        /// Fsyncs per load and mode
-        #[arg(long, default_value_t = 1000)]
-        fsyncs: u64,
-        /// Directory for bench.json; made if need be
-        #[arg(long)]
-        out: PathBuf,
+        #[command(flatten)]
+        options: bench::Options,
     },
     /// Record the stores of fast commits, for the crash-state checker
     Trace {
@@ -138,6 +134,7 @@ impl Common {
             nvme: false,
             plugin: None,
             virtio_mib: config::VIRTIO_MIB,
+            virtio_memory: false,
             watch_flushes: false,
             shell,
         };
@@ -189,17 +186,12 @@ fn run(cli: Cli) -> Result<bool> {
             common.leave();
             outcome
         }
-        Action::Bench {
-            common,
-            fsyncs,
-            out,
-        } => {
-            std::fs::create_dir_all(&out)?;
-            let out = out.canonicalize()?;
+        Action::Bench { common, options } => {
+            let options = options.resolve()?;
             let config = common.enter(None)?;
-            let outcome = bench::run(&config, common.kver.as_deref(), common.seed, fsyncs, &out);
+            let outcome = bench::run(&config, common.kver.as_deref(), common.seed, &options);
             common.leave();
-            outcome.map(|()| true)
+            outcome
         }
         Action::Trace { common, args } => {
             let args = args.resolve()?;

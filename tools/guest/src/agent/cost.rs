@@ -1,38 +1,68 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What each fsync of a load costs, by the guest's clock. Where the machine
-//! counts instructions, a nanosecond of that clock is one of them.
+//! What each fsync of a load costs, by the guest's clock, with marks for who counts
+//! instructions outside; and what it sends to the device.
 
-use super::stats;
+use super::mark::mark;
+use super::{stats, trace};
 use anyhow::Result;
-use bytelog_guest::load::{Load, Runner};
-use bytelog_guest::proto::Costs;
+use bytelog_guest::load::{Load, Runner, BATCH};
+use bytelog_guest::proto::{Costs, IoCounts};
+use bytelog_trace::mark::Kind;
 use std::path::Path;
 use std::time::Instant;
 
 /// Fsyncs after the first full commit that are not measured: caches fill.
 const WARM_UP: u64 = 3;
 
-/// Runs a load on a mounted filesystem. Nothing but the fsync is between the two
-/// looks at the clock, and nothing is said to the host until the end.
-pub fn measure(load: Load, dir: &Path, dev: &str, fsyncs: u64) -> Result<Costs> {
-    let runner = Runner::new(load, dir, WARM_UP + fsyncs)?;
+/// A load that is ready to be measured.
+fn warmed_up(load: Load, dir: &Path, fsyncs: u64, batch: u64) -> Result<Runner> {
+    let runner = Runner::new(load, dir, WARM_UP + fsyncs, batch)?;
     // ext4 makes no fast commit before the first full one.
     rustix::fs::sync();
     for i in 0..WARM_UP {
         runner.sync(&runner.step(i)?)?;
     }
+    Ok(runner)
+}
+
+/// Runs a load on a mounted filesystem. Nothing but the fsync is between the two
+/// marks, and nothing is said to the host until the end.
+pub fn measure(load: Load, dir: &Path, dev: &str, fsyncs: u64, batch: u64) -> Result<Costs> {
+    let runner = warmed_up(load, dir, fsyncs, batch)?;
     let mut nanos = vec![0; fsyncs as usize];
-    let before = stats::read(dev)?;
+    let (before, log_before) = (stats::read(dev)?, stats::read_log(dev)?);
+    mark(Kind::Start, 0);
     for (i, cost) in (WARM_UP..).zip(&mut nanos) {
         let file = runner.step(i)?;
         let start = Instant::now();
+        mark(Kind::Sync, i);
         let synced = runner.sync(&file);
+        mark(Kind::Synced, i);
         *cost = start.elapsed().as_nanos() as u64;
         synced?;
     }
+    mark(Kind::Stop, 0);
     Ok(Costs {
         nanos,
         before,
         after: stats::read(dev)?,
+        log: log_before.zip(stats::read_log(dev)?).map(<[_; 2]>::from),
+    })
+}
+
+/// Runs a load on a mounted filesystem and counts block writes and flushes.
+pub fn count_io(
+    load: Load,
+    dir: &Path,
+    dev: &str,
+    fsyncs: u64,
+    journal: &trace::Journal,
+) -> Result<IoCounts> {
+    let runner = warmed_up(load, dir, fsyncs, BATCH)?;
+    trace::counting(dev, journal, || {
+        for i in WARM_UP..WARM_UP + fsyncs {
+            runner.sync(&runner.step(i)?)?;
+        }
+        Ok(fsyncs)
     })
 }

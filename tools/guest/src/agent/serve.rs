@@ -118,7 +118,28 @@ fn answer(request: Request, link: &Link) -> Result<Value> {
             dir,
             dev,
             fsyncs,
-        } => value(cost::measure(load, Path::new(&dir), &dev, fsyncs)),
+            batch,
+        } => value(cost::measure(load, Path::new(&dir), &dev, fsyncs, batch)),
+        Cmd::CostIo {
+            load,
+            dir,
+            dev,
+            fsyncs,
+            journal,
+            journal_dev,
+        } => {
+            let journal = trace::Journal {
+                dev: journal_dev.as_deref().unwrap_or(&dev),
+                sectors: &journal,
+            };
+            value(cost::count_io(
+                load,
+                Path::new(&dir),
+                &dev,
+                fsyncs,
+                &journal,
+            ))
+        }
         Cmd::Tree { dir } => value(tree::walk(Path::new(&dir))),
         Cmd::Stats { dev } => value(stats::read(&dev)),
         Cmd::Kmsg { since } => value(kmsg::since(since)),

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Commit counts from /proc.
+//! Commit counts from /proc, and ByteLog's own from debugfs.
 
 use anyhow::{Context, Result};
-use bytelog_guest::proto::FcStats;
+use bytelog_guest::proto::{FcStats, LogStats};
 use std::fs;
+use std::path::Path;
 
 /// The number in front of a word, as in "12 commits".
 fn before(text: &str, word: &str) -> Option<u64> {
@@ -39,6 +40,26 @@ pub fn read(dev: &str) -> Result<FcStats> {
         ineligible: before(&fc, "ineligible").context("fc_info")?,
         full: before(&info, "transactions").context("jbd2 info")?,
     })
+}
+
+/// ByteLog's counters for a mounted device, if it is in use there.
+pub fn read_log(dev: &str) -> Result<Option<LogStats>> {
+    let dir = Path::new("/sys/kernel/debug/ext4_bytelog").join(dev);
+    if !dir.exists() {
+        return Ok(None);
+    }
+    let counter = |name: &str| -> Result<u64> {
+        let path = dir.join(name);
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        Ok(text.trim().parse()?)
+    };
+    Ok(Some(LogStats {
+        commits: counter("commits")?,
+        records: counter("records")?,
+        log_bytes: counter("log_bytes")?,
+        used: counter("log_used")?,
+        capacity: counter("log_capacity")?,
+    }))
 }
 
 #[cfg(test)]

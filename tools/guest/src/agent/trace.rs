@@ -93,25 +93,34 @@ pub fn measure(spec: &Spec, dir: &Path, dev: &str, journal: &Journal) -> Result<
     for op in warm_up {
         sync(&op.run(dir)?)?;
     }
+    counting(dev, journal, || {
+        for op in ops {
+            op.run(dir).and_then(|path| sync(&path))?;
+        }
+        Ok(ops.len() as u64)
+    })
+}
+
+/// Counts what `work` sends to the devices of a filesystem; it says how many fsyncs
+/// it made.
+pub fn counting(
+    dev: &str,
+    journal: &Journal,
+    work: impl FnOnce() -> Result<u64>,
+) -> Result<IoCounts> {
     set_up()?;
     let before = stats::read(dev)?;
     let start = Instant::now();
-    let mut outcome = Ok(());
-    for op in ops {
-        outcome = op.run(dir).and_then(|path| sync(&path));
-        if outcome.is_err() {
-            break;
-        }
-    }
+    let outcome = work();
     let nanos = start.elapsed().as_nanos() as u64;
     tear_down()?;
-    outcome?;
+    let fsyncs = outcome?;
     let after = stats::read(dev)?;
     let trace = fs::read_to_string(format!("{ROOT}/trace"))?;
     let pmem = journal.dev.starts_with("pmem");
     let (data, log) = (number(dev)?, number(journal.dev)?);
     let mut counts = count(&trace, &data, &log, pmem, journal.sectors);
-    counts.fsyncs = ops.len() as u64;
+    counts.fsyncs = fsyncs;
     counts.fast = after.fast - before.fast;
     counts.full = after.full - before.full;
     counts.nanos = nanos;

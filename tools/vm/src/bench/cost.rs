@@ -1,91 +1,185 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Instructions per fsync, which are the same in every run.
+//! What an fsync of each load costs in each mode of a place.
 
+use super::machine::{Counted, Job, Machine};
+use super::profile::{Part, Symbols};
 use super::rows::{Mode, Rows};
-use crate::lab::{Dev, Ext4, Lab};
 use anyhow::Result;
-use bytelog_guest::load::{Load, BATCH};
-use bytelog_guest::proto::{Cmd, Costs, DeviceKind};
+use bytelog_guest::load::Load;
+use bytelog_guest::proto::{IoCounts, LogStats};
+use bytelog_trace::count::Cost;
+use std::collections::HashMap;
 
-/// Nothing in a filesystem may depend on chance.
-const FIXED: &str = "-U 7f2c3a10-5d4e-4b6f-8a90-1b2c3d4e5f60 \
-     -E lazy_itable_init=0,hash_seed=0f1e2d3c-4b5a-4697-8788-96a5b4c3d2e1";
+/// Fsyncs whose block writes and flushes are counted. So few that no directory
+/// grows meanwhile, which ByteLog commits in full.
+const IO_FSYNCS: u64 = 60;
 
-const SIZE: &str = "256M";
+/// Loads whose functions are looked at.
+const PROFILED: [Load; 2] = [Load::Create, Load::Append];
 
 /// The value below which `part` of the sorted values lie.
-pub fn quantile(sorted: &[u64], part: f64) -> u64 {
+pub fn quantile(sorted: &[u64], part: f64) -> f64 {
     let last = sorted.len().saturating_sub(1);
     let at = (last as f64 * part).round() as usize;
-    sorted.get(at).copied().unwrap_or(0)
+    sorted.get(at).copied().unwrap_or(0) as f64
 }
 
 pub fn mean(values: &[u64]) -> f64 {
     values.iter().sum::<u64>() as f64 / values.len().max(1) as f64
 }
 
-fn ext4_of(mode: Mode) -> Ext4 {
-    match mode {
-        Mode::Full | Mode::StockFc => Ext4::Stock,
-        Mode::Off | Mode::Bytelog => Ext4::ByteLog,
-    }
+/// What a load in a mode has cost so far.
+#[derive(Default)]
+struct Sum {
+    calls: Vec<Cost>,
+    nanos: Vec<u64>,
+    fast: u64,
+    full: u64,
+    log: Option<LogStats>,
+    io: IoCounts,
 }
 
-/// Makes and mounts a filesystem for a mode.
-pub fn set_up(lab: &mut Lab, dev: &Dev, mode: Mode) -> Result<()> {
-    lab.with(ext4_of(mode))?;
-    let features = match mode {
-        Mode::Full => "-O ^fast_commit",
-        _ => "",
-    };
-    let option = match mode {
-        Mode::Bytelog => ",dax_fc_bytelog=on",
-        _ => "",
-    };
-    lab.mkfs(dev, &format!("-N 16384 {FIXED} {features}"), SIZE)?;
-    lab.mount(dev, &format!("dax=always,commit=600{option}"))?;
-    Ok(())
-}
-
-pub fn measure(lab: &mut Lab, dev: &Dev, load: Load, fsyncs: u64) -> Result<Costs> {
-    let fsyncs = match load {
-        // So that the files fit.
-        Load::Batch => fsyncs.div_ceil(BATCH / 4),
-        _ => fsyncs,
-    };
-    let cmd = Cmd::Cost {
-        load,
-        dir: format!("{}/{}", dev.dir(), load.name()),
-        dev: dev.name.clone(),
-        fsyncs,
-    };
-    lab.vm()?.call_for(cmd, crate::lab::WORKLOAD)
-}
-
-/// All modes and loads on the synchronous device.
-pub fn run(lab: &mut Lab, fsyncs: u64, rows: &mut Rows) -> Result<()> {
-    let dev = lab.dev(DeviceKind::Sync)?;
-    for mode in Mode::ALL {
-        for load in Load::ALL {
-            set_up(lab, &dev, mode)?;
-            let costs = measure(lab, &dev, load, fsyncs)?;
-            let mut sorted = costs.nanos.clone();
-            sorted.sort_unstable();
-            let median = quantile(&sorted, 0.5);
-            let p99 = quantile(&sorted, 0.99);
-            let mean = mean(&sorted);
-            println!(
-                "{:16} {mode:9?} median {median} mean {mean:.0} p99 {p99} fast {} full {} inel {}",
-                load.name(),
-                costs.after.fast - costs.before.fast,
-                costs.after.full - costs.before.full,
-                costs.after.ineligible - costs.before.ineligible,
-            );
-            let name = load.name();
-            rows.push("sync", name, mode, "instr_median", median as f64);
-            rows.push("sync", name, mode, "instr_mean", mean);
-            rows.push("sync", name, mode, "instr_p99", p99 as f64);
+impl Sum {
+    fn add(&mut self, counted: Counted) {
+        let costs = counted.costs;
+        self.calls.extend(counted.calls);
+        self.nanos.extend(costs.nanos);
+        self.fast += costs.after.fast - costs.before.fast;
+        self.full += costs.after.full - costs.before.full;
+        if let Some([before, after]) = costs.log {
+            let log = self.log.get_or_insert_default();
+            log.commits += after.commits - before.commits;
+            log.records += after.records - before.records;
+            log.log_bytes += after.log_bytes - before.log_bytes;
         }
     }
-    Ok(())
+
+    fn column(&self, of: impl Fn(&Cost) -> u64) -> Vec<u64> {
+        let mut values: Vec<u64> = self.calls.iter().map(of).collect();
+        values.sort_unstable();
+        values
+    }
+
+    /// The figures under their names.
+    fn figures(&self) -> Vec<(&'static str, f64)> {
+        let instructions = self.column(|cost| cost.instructions);
+        let fences = self.column(|cost| cost.fences);
+        let lines = self.column(|cost| cost.lines);
+        let fsyncs = self.calls.len().max(1) as f64;
+        let io = |count: u64| count as f64 / self.io.fsyncs.max(1) as f64;
+        let mut figures = vec![
+            ("instr_median", quantile(&instructions, 0.5)),
+            ("instr_mean", mean(&instructions)),
+            ("instr_p99", quantile(&instructions, 0.99)),
+            ("fast_commits", self.fast as f64 / fsyncs),
+            ("full_commits", self.full as f64 / fsyncs),
+            ("fences", mean(&fences)),
+            ("fences_median", quantile(&fences, 0.5)),
+            ("lines", mean(&lines)),
+            ("bytes_persisted", mean(&self.column(|cost| cost.bytes))),
+            ("block_writes", io(self.io.journal_writes)),
+            ("data_writes", io(self.io.other_writes)),
+            ("flushes", io(self.io.flushes)),
+            ("data_flushes", io(self.io.data_flushes)),
+        ];
+        // Where a commit in full is among them, its lines are, too.
+        if let (Some(log), 0) = (self.log, self.full) {
+            if log.commits > 0 {
+                // What a record takes besides its header is its TLVs, rounded up.
+                let own = log.log_bytes.saturating_sub(64 * log.records);
+                let written = 64.0 * lines.iter().sum::<u64>() as f64;
+                let excess = (written - own as f64) / log.commits as f64;
+                figures.push(("excess_bytes", excess));
+            }
+        }
+        figures
+    }
+}
+
+/// Costs and profiles of a place.
+pub struct Results {
+    sums: HashMap<(Load, Mode), Sum>,
+    profiles: HashMap<(Load, Mode), Vec<Part>>,
+}
+
+impl Results {
+    /// Measures: in each round every mode, in each mode every load on a fresh
+    /// filesystem.
+    pub fn measure(
+        machine: &mut Machine,
+        loads: &[Load],
+        fsyncs: u64,
+        rounds: u64,
+    ) -> Result<Self> {
+        let mut results = Self {
+            sums: HashMap::new(),
+            profiles: HashMap::new(),
+        };
+        for round in 0..rounds {
+            for &mode in machine.place.modes {
+                results.one_mode(machine, loads, mode, fsyncs / rounds, round == 0)?;
+            }
+            println!("{}: round {} of {rounds}", machine.place.name, round + 1);
+        }
+        Ok(results)
+    }
+
+    fn one_mode(
+        &mut self,
+        machine: &mut Machine,
+        loads: &[Load],
+        mode: Mode,
+        fsyncs: u64,
+        first: bool,
+    ) -> Result<()> {
+        let mut symbols = None;
+        for &load in loads {
+            machine.set_up(mode, "")?;
+            let counted = machine.count(Job::new(load, fsyncs), "")?;
+            if first && PROFILED.contains(&load) {
+                let symbols = match &mut symbols {
+                    Some(symbols) => symbols,
+                    none => none.insert(Symbols::read(&mut machine.lab)?),
+                };
+                let parts = symbols.profile(&counted.blocks, counted.calls.len());
+                self.profiles.insert((load, mode), parts);
+            }
+            let sum = self.sums.entry((load, mode)).or_default();
+            sum.add(counted);
+            if first && load != Load::Nothing {
+                sum.io = machine.count_io(load, Job::new(load, IO_FSYNCS).fsyncs)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All figures, as rows.
+    pub fn rows(&self, place: &str, modes: &[Mode], loads: &[Load], rows: &mut Rows) {
+        for &load in loads {
+            for &mode in modes {
+                let Some(sum) = self.sums.get(&(load, mode)) else {
+                    continue;
+                };
+                for (metric, value) in sum.figures() {
+                    rows.push(place, load.name(), mode, metric, value);
+                }
+                if let (Mode::Bytelog, Some(parts)) = (mode, self.profile(load, mode)) {
+                    let own = parts.iter().filter(|part| part.is_ours());
+                    let own = own.map(|part| part.instructions).sum();
+                    rows.push(place, load.name(), mode, "instr_own", own);
+                }
+            }
+        }
+    }
+
+    pub fn profile(&self, load: Load, mode: Mode) -> Option<&[Part]> {
+        self.profiles.get(&(load, mode)).map(Vec::as_slice)
+    }
+
+    /// Instructions of each fsync, in order.
+    pub fn instructions(&self, load: Load, mode: Mode) -> Vec<u64> {
+        let sum = self.sums.get(&(load, mode));
+        let calls = sum.map(|sum| sum.calls.iter().map(|cost| cost.instructions));
+        calls.map(Iterator::collect).unwrap_or_default()
+    }
 }

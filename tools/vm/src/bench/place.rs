@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Where a filesystem and its journal are, under the names of the reports.
+
+use super::rows::Mode;
+use crate::config::{VmConfig, RAM_MIB, SYNC_MIB, VIRTIO_ADDRESS};
+use bytelog_guest::proto::DeviceKind;
+
+/// A filesystem's device, and its journal's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub name: &'static str,
+    pub data: DeviceKind,
+    /// Where the journal is, if not in the filesystem.
+    pub journal: Option<DeviceKind>,
+    /// Whether virtio-pmem is memory of the host and not a file on its disk.
+    memory: bool,
+    /// What can be compared there.
+    pub modes: &'static [Mode],
+}
+
+/// Synchronous pmem.
+pub const SYNC: Place = Place {
+    name: "sync",
+    data: DeviceKind::Sync,
+    journal: None,
+    memory: true,
+    modes: &Mode::ALL,
+};
+
+/// virtio-pmem, in the host's memory.
+pub const VIRTIO_MEM: Place = Place {
+    name: "virtio_mem",
+    data: DeviceKind::Virtio,
+    ..SYNC
+};
+
+/// virtio-pmem, a file on the host's disk.
+pub const VIRTIO_DISK: Place = Place {
+    name: "virtio_disk",
+    memory: false,
+    ..VIRTIO_MEM
+};
+
+/// virtio-blk with everything on it: what an external journal is compared with.
+pub const DISK: Place = Place {
+    name: "disk",
+    data: DeviceKind::Disk,
+    modes: &[Mode::Full, Mode::StockFc],
+    ..SYNC
+};
+
+/// The same with its journal on synchronous pmem.
+pub const DISK_SYNC: Place = Place {
+    name: "disk_journal_sync",
+    journal: Some(DeviceKind::Sync),
+    modes: &[Mode::StockFc, Mode::Bytelog],
+    ..DISK
+};
+
+/// And on virtio-pmem, a file on the host's disk.
+pub const DISK_VIRTIO: Place = Place {
+    name: "disk_journal_virtio",
+    journal: Some(DeviceKind::Virtio),
+    memory: false,
+    ..DISK_SYNC
+};
+
+impl Place {
+    /// Whether the host is never waited for: then the machine can be run so that
+    /// nothing in it depends on time, and it does the same each time.
+    pub fn is_repeatable(&self) -> bool {
+        self.data == DeviceKind::Sync
+    }
+
+    /// The machine for it, with the counter's plugin and the file that it writes.
+    pub fn machine(&self, base: &VmConfig, plugin: &str, counts: &str) -> VmConfig {
+        let (start, mib) = match self.journal.unwrap_or(self.data) {
+            DeviceKind::Virtio => (VIRTIO_ADDRESS, base.virtio_mib),
+            _ => (RAM_MIB << 20, SYNC_MIB),
+        };
+        VmConfig {
+            cpus: 1,
+            icount: self.is_repeatable().then_some(0),
+            virtio_memory: self.memory,
+            plugin: Some(format!(
+                "{plugin},count={counts},start={start},bytes={}",
+                mib << 20
+            )),
+            ..base.clone()
+        }
+    }
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Tables of the figures, as they are printed and as the documentation has them.
+
+use super::profile::Part;
+use super::rows::{Mode, Rows};
+use bytelog_guest::load::Load;
+use comfy_table::{presets, CellAlignment, Table};
+
+fn new(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::ASCII_BORDERS_ONLY_CONDENSED);
+    table.set_header(header);
+    table
+}
+
+fn print(title: &str, mut table: Table, left: usize) {
+    for column in table.column_iter_mut().skip(left) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    println!("\n{title}\n{table}");
+}
+
+/// A number with as many places as make sense for its size.
+pub fn number(value: f64) -> String {
+    match value {
+        v if v == v.trunc() => format!("{v:.0}"),
+        v if v >= 100.0 => format!("{v:.0}"),
+        v => format!("{v:.2}"),
+    }
+}
+
+fn cell(value: Option<f64>) -> String {
+    value.map_or("-".to_owned(), number)
+}
+
+/// Instructions of all modes, with what ByteLog's and `off`'s are of stock's; then
+/// what reaches the device.
+pub fn costs(rows: &Rows, device: &str) {
+    for (metric, title) in [
+        ("instr_median", "instructions per fsync, median"),
+        ("instr_mean", "instructions per fsync, mean"),
+        ("instr_p99", "instructions per fsync, 99th percentile"),
+    ] {
+        let mut table = new(&[
+            "workload",
+            "full",
+            "stock_fc",
+            "off",
+            "bytelog",
+            "off/stock",
+            "bytelog/stock",
+        ]);
+        for load in rows.workloads(device, metric) {
+            let ratio = |mode| rows.ratio(device, load, mode, metric);
+            let mut cells = vec![load.to_owned()];
+            cells.extend(Mode::ALL.map(|mode| cell(rows.get(device, load, mode, metric))));
+            for mode in [Mode::Off, Mode::Bytelog] {
+                cells.push(ratio(mode).map_or("-".to_owned(), |ratio| format!("{ratio:.3}")));
+            }
+            table.add_row(cells);
+        }
+        print(&format!("{device}: {title}"), table, 1);
+    }
+    device_work(rows, device);
+}
+
+/// What reaches the device, stock beside ByteLog.
+fn device_work(rows: &Rows, device: &str) {
+    let metrics = [
+        ("block_writes", "log\nwrites"),
+        ("flushes", "flushes"),
+        ("fences", "fences"),
+        ("lines", "lines"),
+        ("bytes_persisted", "bytes\nstored"),
+        ("full_commits", "full\ncommits"),
+    ];
+    let mut header = vec!["workload", "mode"];
+    header.extend(metrics.map(|(_, title)| title));
+    let mut table = new(&header);
+    for load in rows.workloads(device, "flushes") {
+        for mode in [Mode::Full, Mode::StockFc, Mode::Bytelog] {
+            let values = metrics.map(|(metric, _)| rows.get(device, load, mode, metric));
+            if values.iter().any(Option::is_some) {
+                let mut cells = vec![load.to_owned(), mode.name().to_owned()];
+                cells.extend(values.map(cell));
+                table.add_row(cells);
+            }
+        }
+    }
+    print(&format!("{device}: per fsync, mean"), table, 2);
+}
+
+/// The most expensive functions.
+pub fn profile(load: Load, mode: Mode, parts: &[Part], most: usize) {
+    let mut table = new(&["function", "module", "instructions"]);
+    let sum: f64 = parts.iter().map(|part| part.instructions).sum();
+    for part in parts.iter().take(most) {
+        let cells = [
+            part.function.clone(),
+            part.module.clone(),
+            format!("{:.0}", part.instructions),
+        ];
+        table.add_row(cells);
+    }
+    let title = format!(
+        "{} {}: {sum:.0} instructions per fsync, by function",
+        load.name(),
+        mode.name()
+    );
+    print(&title, table, 2);
+}
