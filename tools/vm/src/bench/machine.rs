@@ -85,10 +85,6 @@ impl Machine {
         })
     }
 
-    pub fn dev(&self) -> &Dev {
-        &self.dev
-    }
-
     /// Makes and mounts a filesystem for a mode, with further options for mke2fs.
     pub fn set_up(&mut self, mode: Mode, mkfs: &str) -> Result<()> {
         self.lab.with(match mode {

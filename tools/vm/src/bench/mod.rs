@@ -29,12 +29,8 @@ pub struct Options {
     /// Rounds that they are divided into
     #[arg(long, default_value_t = 2)]
     rounds: u64,
-    /// Devices, by their names in bench.json
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "sync,virtio_mem,virtio_disk"
-    )]
+    /// Devices, by their names in bench.json; all if none is given
+    #[arg(long, value_delimiter = ',')]
     devices: Vec<String>,
     /// Loads, by their names in bench.json; all if none is given
     #[arg(long, value_delimiter = ',')]
@@ -63,6 +59,10 @@ impl Options {
         Ok(self)
     }
 
+    fn wants(&self, place: &str) -> bool {
+        self.devices.is_empty() || self.devices.iter().any(|name| name == place)
+    }
+
     fn loads(&self) -> Vec<Load> {
         let wanted =
             |load: &Load| self.loads.is_empty() || self.loads.iter().any(|l| l == load.name());
@@ -74,8 +74,8 @@ impl Options {
 pub fn run(config: &VmConfig, kver: Option<&str>, seed: u64, options: &Options) -> Result<bool> {
     let mut rows = Rows::default();
     let plugin = options.plugin.to_string_lossy();
-    for place in [place::SYNC, place::VIRTIO_MEM, place::VIRTIO_DISK] {
-        if !options.devices.iter().any(|name| name == place.name) {
+    for place in place::ALL {
+        if !options.wants(place.name) {
             continue;
         }
         let mut machine = Machine::boot(config, &plugin, kver, seed, place)?;

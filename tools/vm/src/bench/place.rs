@@ -19,7 +19,7 @@ pub struct Place {
 }
 
 /// Synchronous pmem.
-pub const SYNC: Place = Place {
+const SYNC: Place = Place {
     name: "sync",
     data: DeviceKind::Sync,
     journal: None,
@@ -28,21 +28,21 @@ pub const SYNC: Place = Place {
 };
 
 /// virtio-pmem, in the host's memory.
-pub const VIRTIO_MEM: Place = Place {
+const VIRTIO_MEM: Place = Place {
     name: "virtio_mem",
     data: DeviceKind::Virtio,
     ..SYNC
 };
 
 /// virtio-pmem, a file on the host's disk.
-pub const VIRTIO_DISK: Place = Place {
+const VIRTIO_DISK: Place = Place {
     name: "virtio_disk",
     memory: false,
     ..VIRTIO_MEM
 };
 
 /// virtio-blk with everything on it: what an external journal is compared with.
-pub const DISK: Place = Place {
+const DISK: Place = Place {
     name: "disk",
     data: DeviceKind::Disk,
     modes: &[Mode::Full, Mode::StockFc],
@@ -50,7 +50,7 @@ pub const DISK: Place = Place {
 };
 
 /// The same with its journal on synchronous pmem.
-pub const DISK_SYNC: Place = Place {
+const DISK_SYNC: Place = Place {
     name: "disk_journal_sync",
     journal: Some(DeviceKind::Sync),
     modes: &[Mode::StockFc, Mode::Bytelog],
@@ -58,12 +58,15 @@ pub const DISK_SYNC: Place = Place {
 };
 
 /// And on virtio-pmem, a file on the host's disk.
-pub const DISK_VIRTIO: Place = Place {
+const DISK_VIRTIO: Place = Place {
     name: "disk_journal_virtio",
     journal: Some(DeviceKind::Virtio),
     memory: false,
     ..DISK_SYNC
 };
+
+/// All, in the order of reports.
+pub const ALL: [Place; 6] = [SYNC, VIRTIO_MEM, VIRTIO_DISK, DISK, DISK_SYNC, DISK_VIRTIO];
 
 impl Place {
     /// Whether the host is never waited for: then the machine can be run so that
