@@ -6,7 +6,7 @@
 KERNEL ?= 7.2
 JOBS   ?= $(shell nproc)
 ACCEL  ?= tcg
-export KERNEL JOBS ACCEL CUTS SEED V MIRROR BYTELOG_CACHE LOG_LINES
+export KERNEL JOBS ACCEL CUTS SEED XFSTESTS TESTS LIMIT V MIRROR BYTELOG_CACHE LOG_LINES
 export BYTELOG_T0 := $(shell date +%s)
 
 # Scripts enter the build root by themselves.
@@ -56,6 +56,15 @@ check-crash: setup
 check-trace: all
 	@$S/check-trace
 
+# A kernel that watches itself, for KERNEL=debug.
+debug-kernel:
+	@$S/setup
+	@$S/debug-kernel
+
+# xfstests on stock ext4 and with ByteLog: XFSTESTS= is an installed one, TESTS= what is run of it.
+xfstests: all
+	@$S/xfstests $(ARGS)
+
 # What an fsync costs, against stock ext4: tables and build/bench.
 bench: all
 	@$S/bench $(ARGS)
@@ -66,5 +75,5 @@ clean:
 distclean:
 	@$S/clean cache
 
-.PHONY: all help setup update modules tools demo vm test check-crash check-trace soak soak-no-flush bench clean distclean
+.PHONY: all help setup update modules tools demo vm test check-crash check-trace soak soak-no-flush xfstests debug-kernel bench clean distclean
 .NOTPARALLEL:

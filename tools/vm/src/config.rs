@@ -60,6 +60,8 @@ pub struct VmConfig {
     /// Watch what the host is asked to flush, so that a cut discards the rest.
     /// Each flush costs a copy of the device, which should be small.
     pub watch_flushes: bool,
+    /// Images of further disks, which are only read.
+    pub read_only: Vec<PathBuf>,
     /// A shell on the terminal instead of the protocol; the value is the one
     /// for dax_fc_bytelog.
     pub shell: Option<String>,
@@ -78,6 +80,9 @@ impl VmConfig {
             "loglevel=5".to_owned(),
             "oops=panic".to_owned(),
             "panic=-1".to_owned(),
+            // On a host with more to do the emulated timer can be late, which the
+            // kernel takes for a board that has none.
+            "no_timer_check".to_owned(),
             "sysctl.kernel.hung_task_timeout_secs=40".to_owned(),
             format!("memmap={SYNC_MIB}M!{RAM_MIB}M"),
         ];
@@ -150,6 +155,13 @@ impl VmConfig {
             // A logical block, which is what NVMe never tears, is a page.
             arg("-device nvme,serial=bytelog,drive=disk1,logical_block_size=4096,physical_block_size=4096");
         }
+        for (i, image) in self.read_only.iter().enumerate() {
+            arg(&format!(
+                "-blockdev driver=raw,node-name=more{i},read-only=on,file.driver=file,file.filename={}",
+                image.display()
+            ));
+            arg(&format!("-device virtio-blk-pci,drive=more{i}"));
+        }
         if let Some(plugin) = &self.plugin {
             arg(&format!("-plugin {plugin}"));
         }
@@ -189,6 +201,7 @@ mod tests {
             virtio_mib: VIRTIO_MIB,
             virtio_memory: false,
             watch_flushes: false,
+            read_only: Vec::new(),
             shell: None,
         };
         let text = format!("{:?}", config.command());

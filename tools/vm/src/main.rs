@@ -18,6 +18,7 @@ mod soak;
 mod suite;
 mod trace;
 mod vm;
+mod xfstests;
 
 use anyhow::{bail, Context, Result};
 use clap::{Args, Parser, Subcommand};
@@ -83,6 +84,13 @@ enum Action {
         #[arg(long)]
         expect_loss: bool,
     },
+    /// xfstests on stock ext4 and with ByteLog, and what differs
+    Xfstests {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        args: xfstests::Args,
+    },
     /// An interactive machine with the modules loaded and a filesystem mounted
     Shell {
         #[command(flatten)]
@@ -136,6 +144,7 @@ impl Common {
             virtio_mib: config::VIRTIO_MIB,
             virtio_memory: false,
             watch_flushes: false,
+            read_only: Vec::new(),
             shell,
         };
         std::fs::create_dir_all(&self.workdir)
@@ -222,6 +231,15 @@ fn run(cli: Cli) -> Result<bool> {
                 expect_loss,
             };
             let outcome = soak::run(&config, common.kver.as_deref(), &soak);
+            common.leave();
+            outcome
+        }
+        Action::Xfstests { common, args } => {
+            let args = args.resolve()?;
+            let mut config = common.enter(None)?;
+            config.virtio_mib = config::SYNC_MIB;
+            config.read_only = args.disks();
+            let outcome = xfstests::run(&config, common.kver.as_deref(), &args);
             common.leave();
             outcome
         }
