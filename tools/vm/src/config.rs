@@ -87,7 +87,9 @@ impl VmConfig {
             format!("memmap={SYNC_MIB}M!{RAM_MIB}M"),
         ];
         if self.icount.is_some() {
-            words.extend(["nokaslr".to_owned(), "norandmaps".to_owned()]);
+            // Huge pages are put together by a thread of the kernel now and then.
+            let same_each_time = ["nokaslr", "norandmaps", "transparent_hugepage=never"];
+            words.extend(same_each_time.map(str::to_owned));
         }
         if let Some(option) = &self.shell {
             words.push(format!("bytelog.shell={option}"));
