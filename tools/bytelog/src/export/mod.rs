@@ -10,7 +10,8 @@
 //! each step prepares something that nobody looks at yet, makes it durable, and then
 //! switches to it with one write of that sector:
 //!
-//! 1. *Home.* What the ring's transactions write is written, as recovery does it. Only
+//! 1. *Home.* What the ring's transactions write is written, as recovery does it, and
+//!    inodes that nobody uses are cleared where the log needs that ([`reuse`]). Only
 //!    the filesystem's superblock, which is in most journals and would bring the
 //!    feature bit back, goes into a new transaction instead, in a free part of the
 //!    ring. The switch makes that the only one. It has the number of the one before the
@@ -28,8 +29,10 @@
 //! it. Up to step 4 the bit keeps stock tools away, unless the filesystem was mounted
 //! with `force`. Another export completes what was cut.
 
+mod home;
 pub mod note;
 pub mod plan;
+pub mod reuse;
 mod steps;
 
 pub use steps::{export, Exported};

@@ -2,6 +2,7 @@
 
 //! The steps of an export, each with its switch.
 
+use super::home::Home;
 use super::note::Note;
 use super::plan::{self, slot, Plan, Staging, SLOT};
 use crate::crc::Crc;
@@ -11,8 +12,6 @@ use crate::ext4::superblock::{Superblock, PRIMARY};
 use crate::image::Image;
 use crate::jbd2::area::Area;
 use crate::jbd2::compose;
-use crate::jbd2::recover::{self, Blocks};
-use crate::jbd2::scan::scan;
 use crate::jbd2::superblock::MIN_RING;
 use crate::log::inspect::{inspect, State};
 use crate::log::stock;
@@ -92,10 +91,13 @@ pub fn export(image: &Image, is_copy: bool, dry_run: bool) -> Result<Exported> {
     if state == State::Clean {
         return Ok(done);
     }
-    let tid = found.ring.as_ref().map(|ring| ring.end);
-    let blocks = match tlvs.is_empty() {
-        true => Vec::new(),
-        false => translate(image, &tlvs, tid.unwrap_or(0))?,
+    let home = match &found.ring {
+        Some(ring) => Some((ring.end, Home::new(image, ring, &tlvs)?)),
+        None => None,
+    };
+    let blocks = match &home {
+        Some((tid, home)) if !tlvs.is_empty() => translate(image, &home.tlvs, *tid)?,
+        _ => Vec::new(),
     };
     done.blocks = u32::try_from(blocks.len()).unwrap_or(u32::MAX);
     let plan = match tlvs.is_empty() {
@@ -107,20 +109,20 @@ pub fn export(image: &Image, is_copy: bool, dry_run: bool) -> Result<Exported> {
     if dry_run {
         return Ok(done);
     }
-    if let Some(tid) = tid {
+    if let Some((tid, home)) = home {
         match (plan, note) {
             // Up to the switch to the conventional log the bit has to come back from
             // the journal, and then not any more.
             (Some(plan), _) => {
                 let bit = image.sb.has_bytelog();
-                Export::begin(image, tid, bit)?.convert(&plan, &blocks)?;
+                Export::begin(image, home, tid, bit)?.convert(&plan, &blocks)?;
             }
             (None, Some(note)) => {
-                Export::begin(image, tid, false)?.back(note.stored_fc_blocks, None)?;
+                Export::begin(image, home, tid, false)?.back(note.stored_fc_blocks, None)?;
             }
             (None, None) => {
                 wipe_opener(image, state)?;
-                Export::begin(image, tid, false)?;
+                Export::begin(image, home, tid, false)?;
             }
         }
         bit::clear_before_recovery(image.store.as_ref())?;
@@ -197,24 +199,14 @@ fn room(image: &Image, used: u64, blocks: u32, is_copy: bool) -> Result<Plan> {
 
 impl Export {
     /// Writes home what the ring has, apart from the superblock.
-    fn begin(image: &Image, tid: u32, bit: bool) -> Result<Self> {
+    fn begin(image: &Image, home: Home, tid: u32, bit: bool) -> Result<Self> {
+        home.write(image)?;
         let journal = &image.journal;
-        let ring = scan(journal)?;
-        let mut blocks: Blocks = recover::blocks(journal, &ring, image.sb.blocks_count())?;
-        let size = image.sb.block_size();
-        let sb_number = PRIMARY / size;
-        let sb_block = match blocks.remove(&sb_number) {
-            Some(block) => block,
-            None => image.store.read(sb_number * size, size as usize)?,
-        };
-        for (number, data) in &blocks {
-            image.store.write_at(number * size, data)?;
-        }
-        image.store.sync()?;
+        let ring = home.ring;
         let mut export = Self {
             image: image.clone(),
             tid,
-            sb_block,
+            sb_block: home.sb_block,
             slot: None,
         };
         // Live are the blocks from the start to the one that ended the scan.

@@ -3,14 +3,11 @@
 //! The journal's inode and the blocks that it has, through extents or through
 //! indirect blocks.
 
+use super::group::Group;
 use super::superblock::Superblock;
 use crate::bytes::{join, le16, le32};
 use crate::error::{Error, Result};
 use crate::store::Store;
-
-/// Offsets of `struct ext4_group_desc`.
-const INODE_TABLE_LO: usize = 0x08;
-const INODE_TABLE_HI: usize = 0x28;
 
 /// Offsets of `struct ext4_inode`.
 const SIZE_LO: usize = 0x04;
@@ -45,7 +42,8 @@ struct Mapper<'a> {
 
 /// Filesystem block of each block of inode `number`.
 pub fn blocks(store: &dyn Store, sb: &Superblock, number: u32) -> Result<Vec<u64>> {
-    let inode_at = place(store, sb, number)?;
+    let (group, index) = Group::of_inode(store, sb, number)?;
+    let inode_at = group.inode_at(store, sb, index)?;
     let inode = store.read(inode_at, usize::from(sb.inode_size()))?;
     let bytes = join(le32(&inode, SIZE_HIGH), le32(&inode, SIZE_LO));
     let count = bytes / sb.block_size();
@@ -82,31 +80,6 @@ fn damaged(store: &dyn Store, at: u64, what: impl std::fmt::Display) -> Error {
     store
         .refuse(at, what)
         .remedy("the filesystem is damaged: see e2fsck")
-}
-
-/// Bytes from the start of the filesystem to an inode of the first block group.
-fn place(store: &dyn Store, sb: &Superblock, number: u32) -> Result<u64> {
-    if number == 0 || number > sb.inodes_per_group() {
-        return Err(store
-            .refuse(
-                super::superblock::PRIMARY,
-                format_args!("inode {number} is not where a journal's is"),
-            )
-            .remedy("the superblock is damaged: see e2fsck"));
-    }
-    let desc_at = (u64::from(sb.first_data_block()) + 1) * sb.block_size();
-    let desc = store.read(desc_at, usize::from(sb.desc_size()))?;
-    let high = match desc.len() {
-        64.. => le32(&desc, INODE_TABLE_HI),
-        _ => 0,
-    };
-    let table = join(high, le32(&desc, INODE_TABLE_LO));
-    if table == 0 || table >= sb.blocks_count() {
-        let what = format!("block {table} cannot be the inode table");
-        return Err(damaged(store, desc_at, what));
-    }
-    let index = u64::from(number.saturating_sub(1));
-    Ok(table * sb.block_size() + index * u64::from(sb.inode_size()))
 }
 
 impl Mapper<'_> {

@@ -7,5 +7,6 @@
 //! bit that no library knows and all of them refuse.
 
 pub mod bit;
+pub mod group;
 pub mod inode;
 pub mod superblock;

@@ -19,17 +19,22 @@ pub const DAX_FC_BYTELOG: u32 = 0x4_0000;
 const MAGIC: u16 = 0xef53;
 /// Fewest blocks that mke2fs puts into a group.
 const MIN_GROUP: u32 = 256;
+/// `EXT4_MAX_DESC_SIZE`.
+const MAX_DESC: u16 = 1024;
 const COMPAT_HAS_JOURNAL: u32 = 0x4;
 const COMPAT_SPARSE_SUPER2: u32 = 0x200;
 const COMPAT_FAST_COMMIT: u32 = 0x400;
 const INCOMPAT_RECOVER: u32 = 0x4;
 const INCOMPAT_JOURNAL_DEV: u32 = 0x8;
+const INCOMPAT_META_BG: u32 = 0x10;
 const INCOMPAT_64BIT: u32 = 0x80;
 const RO_COMPAT_SPARSE_SUPER: u32 = 0x1;
+const RO_COMPAT_GDT_CSUM: u32 = 0x10;
 const RO_COMPAT_METADATA_CSUM: u32 = 0x400;
 
 /// Offsets of fields.
 mod field {
+    pub const INODES_COUNT: usize = 0x00;
     pub const BLOCKS_COUNT_LO: usize = 0x04;
     pub const FIRST_DATA_BLOCK: usize = 0x14;
     pub const LOG_BLOCK_SIZE: usize = 0x18;
@@ -47,6 +52,7 @@ mod field {
     pub const JOURNAL_INUM: usize = 0xe0;
     pub const JOURNAL_DEV: usize = 0xe4;
     pub const DESC_SIZE: usize = 0xfe;
+    pub const FIRST_META_BG: usize = 0x104;
     pub const BLOCKS_COUNT_HI: usize = 0x150;
     pub const BACKUP_BGS: usize = 0x24c;
     pub const CHECKSUM: usize = 0x3fc;
@@ -122,6 +128,9 @@ impl Superblock {
         if self.blocks_per_group() < MIN_GROUP || self.inodes_per_group() == 0 {
             return Err("its block groups are too small");
         }
+        if !self.desc_size().is_power_of_two() || self.desc_size() > MAX_DESC {
+            return Err("the size of its group descriptors is not one of ext4's");
+        }
         let size = self.blocks_count().checked_mul(self.block_size());
         if size.is_none_or(|size| size == 0 || size > bytes) {
             return Err("it has more blocks than there is room for");
@@ -163,6 +172,11 @@ impl Superblock {
         le32(&self.raw, field::BLOCKS_PER_GROUP)
     }
 
+    /// Inodes in the filesystem.
+    pub fn inodes_count(&self) -> u32 {
+        le32(&self.raw, field::INODES_COUNT)
+    }
+
     /// Inodes in a group.
     pub fn inodes_per_group(&self) -> u32 {
         le32(&self.raw, field::INODES_PER_GROUP)
@@ -182,6 +196,31 @@ impl Superblock {
             0 => 32,
             _ => le16(&self.raw, field::DESC_SIZE).max(64),
         }
+    }
+
+    /// Whether the flags of group descriptors mean something.
+    pub fn has_group_flags(&self) -> bool {
+        let features = RO_COMPAT_GDT_CSUM | RO_COMPAT_METADATA_CSUM;
+        le32(&self.raw, field::RO_COMPAT) & features != 0
+    }
+
+    /// Bytes from the start of the filesystem to the descriptor of a group.
+    pub fn group_desc_at(&self, group: u32) -> u64 {
+        let (group, len) = (u64::from(group), u64::from(self.desc_size()));
+        let per_block = self.block_size() / len;
+        let (block, index) = (group / per_block, group % per_block);
+        let first = u64::from(self.first_data_block());
+        let size = self.block_size();
+        let is_meta = self.incompat() & INCOMPAT_META_BG != 0
+            && block >= u64::from(le32(&self.raw, field::FIRST_META_BG));
+        if !is_meta {
+            return (first + 1 + block) * size + index * len;
+        }
+        // In the first of the groups that the block describes, behind a backup of the
+        // superblock, if that has one.
+        let start = (first + block * per_block * u64::from(self.blocks_per_group())) * size;
+        let is_behind = block == 0 || self.backups().contains(&start);
+        start + u64::from(is_behind) * size + index * len
     }
 
     /// The filesystem's UUID, which seeds ByteLog's chain.

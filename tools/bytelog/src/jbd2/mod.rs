@@ -8,5 +8,6 @@ pub mod block;
 pub mod compose;
 pub mod journal;
 pub mod recover;
+pub mod recovered;
 pub mod scan;
 pub mod superblock;

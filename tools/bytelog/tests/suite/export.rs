@@ -22,7 +22,7 @@ const TIGHT: &str = "-b 4096";
 const ROOMY: &str = "-b 4096 -J size=5";
 
 /// Exports an image in RAM; the image after it.
-fn exported(image: &Bytes) -> Result<(Exported, Bytes), Error> {
+pub fn exported(image: &Bytes) -> Result<(Exported, Bytes), Error> {
     let ram = Ram::new(image.clone());
     let done = export(&open(ram.clone())?, false, false)?;
     let bytes = ram.bytes.borrow().clone();

@@ -68,6 +68,8 @@ pub struct Made {
     pub content: Vec<u8>,
     /// The inode as it is on the media.
     pub inode: Vec<u8>,
+    /// Where that is.
+    pub inode_at: u64,
     /// First block and number of blocks of its data.
     pub extent: (u64, u16),
 }
@@ -76,6 +78,8 @@ pub struct Made {
 #[derive(Clone)]
 pub struct Fixture {
     pub empty: Bytes,
+    /// With the files in it.
+    pub full: Bytes,
     pub files: Vec<Made>,
 }
 
@@ -118,13 +122,14 @@ impl Fixture {
         let block_size = 1024 << le32(&fs::read(&empty).unwrap(), 1024 + 0x18);
         Self::of(
             fs::read(&empty).unwrap(),
-            &fs::read(&full).unwrap(),
+            fs::read(&full).unwrap(),
             count,
             block_size,
         )
     }
 
-    fn of(mut empty: Vec<u8>, full: &[u8], count: usize, block_size: u64) -> Self {
+    fn of(mut empty: Vec<u8>, whole: Vec<u8>, count: usize, block_size: u64) -> Self {
+        let full = whole.as_slice();
         let inode_size = usize::from(le16(full, 1024 + 0x58));
         let desc = ((u64::from(le32(full, 1024 + 0x14)) + 1) * block_size) as usize;
         let table = u64::from(le32(full, desc + 8)) * block_size;
@@ -150,11 +155,13 @@ impl Fixture {
                 ino,
                 content,
                 inode,
+                inode_at: at as u64,
                 extent,
             });
         }
         Self {
             empty: Bytes::new(empty),
+            full: Bytes::new(whole),
             files,
         }
     }

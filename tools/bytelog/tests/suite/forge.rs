@@ -231,14 +231,25 @@ pub fn crashed(fixture: &Fixture, crash: Crash) -> Bytes {
     image
 }
 
+/// `image`, crashed with a log of one fast commit.
+pub fn with_log(image: &Bytes, tlvs: &[Vec<u8>]) -> Bytes {
+    let mut image = image.clone();
+    mark_dirty(&mut image, true);
+    empty_ring(&mut image, TID);
+    let mut area = AreaRam(read_area(&image));
+    let mut writer = writer(&image, area.0.len(), TID);
+    commit(&mut writer, &mut area, tlvs);
+    write_area(&mut image, &area.0);
+    image
+}
+
 /// The same with a log in stock format instead.
-pub fn crashed_on_stock(fixture: &Fixture) -> Bytes {
-    let mut image = fixture.empty.clone();
+pub fn with_stock_log(image: &Bytes, tlvs: &[Vec<u8>]) -> Bytes {
+    let mut image = image.clone();
     mark_dirty(&mut image, false);
     empty_ring(&mut image, TID);
     let mut area = read_area(&image);
-    let tlvs = fixture.files.iter().flat_map(tlvs).flatten();
-    let tlvs: Vec<u8> = tlvs.collect();
+    let tlvs = tlvs.concat();
     let mut translator = Translator::<Crc>::new(&tlvs, TID, 4096).unwrap();
     for block in area.chunks_mut(4096) {
         if !translator.next_block(block).unwrap() {
@@ -247,4 +258,10 @@ pub fn crashed_on_stock(fixture: &Fixture) -> Bytes {
     }
     write_area(&mut image, &area);
     image
+}
+
+/// The filesystem of `fixture`, crashed with a log in stock format.
+pub fn crashed_on_stock(fixture: &Fixture) -> Bytes {
+    let tlvs: Vec<_> = fixture.files.iter().flat_map(tlvs).collect();
+    with_stock_log(&fixture.empty, &tlvs)
 }

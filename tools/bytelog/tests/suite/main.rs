@@ -21,6 +21,7 @@ mod fsck;
 mod fuzz;
 mod ram;
 mod replay;
+mod reuse;
 mod snapshots;
 mod stat;
 mod terminal;

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an export writes to the filesystem itself.
+
+use super::reuse::{self, Cleared};
+use crate::error::Result;
+use crate::ext4::superblock::PRIMARY;
+use crate::image::Image;
+use crate::jbd2::recover::{self, Blocks};
+use crate::jbd2::recovered::Recovered;
+use crate::jbd2::scan::Scan;
+
+/// What recovery would write before it replays the log.
+pub struct Home {
+    /// The ring that it comes from.
+    pub ring: Scan,
+    /// The block with the filesystem's superblock, which is not among the others.
+    pub sb_block: Vec<u8>,
+    /// The log's TLVs, with those that stock replay needs besides.
+    pub tlvs: Vec<u8>,
+    blocks: Blocks,
+    /// Inodes to be cleared.
+    inodes: Vec<u64>,
+}
+
+impl Home {
+    /// What `ring` has for the filesystem of `image`, and what the log `tlvs` needs of
+    /// it.
+    pub fn new(image: &Image, ring: &Scan, tlvs: &[u8]) -> Result<Self> {
+        let size = image.sb.block_size();
+        let mut blocks = recover::blocks(&image.journal, ring, image.sb.blocks_count())?;
+        let recovered = Recovered::new(image.store.as_ref(), &blocks, size);
+        let Cleared { tlvs, inodes } = reuse::clear(&recovered, &image.sb, tlvs)?;
+        let sb_number = PRIMARY / size;
+        let sb_block = match blocks.remove(&sb_number) {
+            Some(block) => block,
+            None => image.store.read(sb_number * size, size as usize)?,
+        };
+        Ok(Self {
+            ring: ring.clone(),
+            sb_block,
+            tlvs,
+            blocks,
+            inodes,
+        })
+    }
+
+    /// Writes all but the superblock, and waits until that is durable.
+    pub fn write(&self, image: &Image) -> Result<()> {
+        let size = image.sb.block_size();
+        for (number, data) in &self.blocks {
+            image.store.write_at(number * size, data)?;
+        }
+        let empty = vec![0; usize::from(image.sb.inode_size())];
+        for at in &self.inodes {
+            image.store.write_at(*at, &empty)?;
+        }
+        image.store.sync()
+    }
+}
