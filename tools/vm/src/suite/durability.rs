@@ -28,6 +28,10 @@ pub const TESTS: &[Test] = &[
         run: after_freeze,
     },
     Test {
+        name: "cut-then-a-read-only-mount",
+        run: read_only,
+    },
+    Test {
         name: "oracle-sees-a-log-cut-at-its-first-seal",
         run: oracle_sees_loss,
     },
@@ -136,6 +140,27 @@ fn after_freeze(lab: &mut Lab) -> Result<()> {
     }
     lab.umount(&dir)?;
     lab.fsck_clean(&dev)
+}
+
+/// As a root is mounted first: replayed, the bit cleared, and nothing written after.
+fn read_only(lab: &mut Lab) -> Result<()> {
+    let spec = Spec::new(Kind::Mixed, lab.seed + 9, ENDLESS);
+    let acks = crash(lab, Ext4::ByteLog, ",dax_fc_bytelog=on", &spec, 60)?;
+    lab.with(Ext4::ByteLog)?;
+    for (dev, acks) in lab.pmem()?.iter().zip(acks) {
+        let result = lab.try_mount_as(dev, "ro")?;
+        ensure!(
+            result.errno == 0,
+            "{}: {}: {}",
+            dev.label(),
+            result.error,
+            result.log.join(" | ")
+        );
+        nothing_lost(lab, dev, &spec, acks.fsyncs)?;
+        lab.umount(&dev.dir())?;
+        lab.fsck_clean(dev)?;
+    }
+    Ok(())
 }
 
 /// What a reader that stops at the first seal would find is a loss that the
