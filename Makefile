@@ -4,9 +4,10 @@
 # makes.  Kbuild, next to this file, is the kernel's: it is used from a copy (scripts/build-modules).
 
 KERNEL ?= 7.2
+PREFIX ?= /usr/local
 JOBS   ?= $(shell nproc)
 ACCEL  ?= tcg
-export KERNEL JOBS ACCEL CUTS SEED XFSTESTS TESTS LIMIT V MIRROR BYTELOG_CACHE LOG_LINES
+export KERNEL PREFIX DESTDIR JOBS ACCEL CUTS SEED XFSTESTS TESTS LIMIT V MIRROR BYTELOG_CACHE LOG_LINES
 export BYTELOG_T0 := $(shell date +%s)
 
 # Scripts enter the build root by themselves.
@@ -68,6 +69,18 @@ xfstests: all
 # What an fsync costs, against stock ext4: tables and build/bench.
 bench: all
 	@$S/bench $(ARGS)
+
+# Modules to DESTDIR/lib/modules/V/updates, the rest below DESTDIR/PREFIX.
+install: modules tools
+	@$S/install
+
+# Debian packages in build/deb: tool, modules, sources for DKMS.
+deb: modules tools
+	@$S/deb
+
+# They are installed, upgraded and removed, and an ext4 root is booted each time.
+test-packages: all
+	@$S/test-packages
 
 clean:
 	@$S/clean

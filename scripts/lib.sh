@@ -16,7 +16,7 @@ KERNEL=${KERNEL:-7.2}
 JOBS=${JOBS:-$(nproc)}
 
 if [[ -n ${BYTELOG_INSIDE:-} ]]; then
-	CACHE=/cache
+	CACHE=${BYTELOG_INNER_CACHE:-/cache} # elsewhere in a build by DKMS
 else
 	home=~ # works without HOME, too
 	CACHE=$(realpath -m "${BYTELOG_CACHE:-${XDG_CACHE_HOME:-$home/.cache}/bytelog}")
@@ -120,6 +120,20 @@ kmake() {
 need_root() {
 	[[ -n ${BYTELOG_INSIDE:-} ]] && return
 	exec "$REPO/scripts/in-root" "$(realpath "$0")" "$@"
+}
+
+# as_root CMD...: as root, or as root of a user namespace.
+as_root() {
+	if ((EUID == 0)); then
+		"$@"
+	else
+		unshare --user --map-root-user --map-auto --mount "$@"
+	fi
+}
+
+# Remove a tree that as_root made.
+remove_tree() {
+	[[ ! -e $1 ]] || as_root rm -rf --one-file-system "$1"
 }
 
 # sync_sources DEST SRC...: bring a directory that things are built in up to date, leaving what was built there, and the
