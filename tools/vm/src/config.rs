@@ -41,6 +41,17 @@ pub enum Accel {
     Kvm,
 }
 
+/// A root filesystem that the initramfs mounts and goes over to.
+#[derive(Debug, Clone)]
+pub struct Root {
+    /// Its mount options.
+    pub flags: String,
+}
+
+/// Label of the root's filesystem (scripts/testroot), and the agent's place there.
+const ROOT_LABEL: &str = "bytelog-root";
+const ROOT_INIT: &str = "/usr/sbin/bytelog-guest";
+
 #[derive(Debug, Clone)]
 pub struct VmConfig {
     pub kernel: PathBuf,
@@ -65,6 +76,8 @@ pub struct VmConfig {
     /// A shell on the terminal instead of the protocol; the value is the one
     /// for dax_fc_bytelog.
     pub shell: Option<String>,
+    /// A root on virtio-pmem; without one the initramfs is the root.
+    pub root: Option<Root>,
 }
 
 impl VmConfig {
@@ -93,6 +106,12 @@ impl VmConfig {
         }
         if let Some(option) = &self.shell {
             words.push(format!("bytelog.shell={option}"));
+        }
+        if let Some(root) = &self.root {
+            words.push(format!("root=LABEL={ROOT_LABEL} ro init={ROOT_INIT}"));
+            if !root.flags.is_empty() {
+                words.push(format!("rootflags={}", root.flags));
+            }
         }
         words.join(" ")
     }
@@ -205,6 +224,7 @@ mod tests {
             watch_flushes: false,
             read_only: Vec::new(),
             shell: None,
+            root: None,
         };
         let text = format!("{:?}", config.command());
         assert!(text.contains("memmap=512M!1024M"), "{text}");

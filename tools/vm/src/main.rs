@@ -14,6 +14,7 @@ mod host;
 mod image;
 mod lab;
 mod messages;
+mod packages;
 mod soak;
 mod suite;
 mod trace;
@@ -91,6 +92,14 @@ enum Action {
         #[command(flatten)]
         args: xfstests::Args,
     },
+    /// The Debian packages, on a Debian of their own
+    Packages {
+        #[command(flatten)]
+        common: Common,
+        /// Its root filesystem, with the packages in it; it is copied
+        #[arg(long)]
+        root: PathBuf,
+    },
     /// An interactive machine with the modules loaded and a filesystem mounted
     Shell {
         #[command(flatten)]
@@ -146,6 +155,7 @@ impl Common {
             watch_flushes: false,
             read_only: Vec::new(),
             shell,
+            root: None,
         };
         std::fs::create_dir_all(&self.workdir)
             .and_then(|()| std::env::set_current_dir(&self.workdir))
@@ -240,6 +250,14 @@ fn run(cli: Cli) -> Result<bool> {
             config.virtio_mib = config::SYNC_MIB;
             config.read_only = args.disks();
             let outcome = xfstests::run(&config, common.kver.as_deref(), &args);
+            common.leave();
+            outcome
+        }
+        Action::Packages { common, root } => {
+            let root = root.canonicalize().context("--root")?;
+            let config = common.enter(None)?;
+            let kver = common.kver.as_deref().context("--kver is needed")?;
+            let outcome = packages::run(&config, kver, common.seed, &root);
             common.leave();
             outcome
         }

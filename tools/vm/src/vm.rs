@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 
 const CONNECT: Duration = Duration::from_secs(20);
 const BOOT: Duration = Duration::from_secs(90);
+/// The same with a root, which an initramfs has to find and check first.
+const BOOT_ROOT: Duration = Duration::from_secs(300);
 const ANSWER: Duration = Duration::from_secs(90);
 /// For all acknowledgements that a cut waits for.
 const TOTAL: Duration = Duration::from_secs(300);
@@ -108,7 +110,12 @@ impl Vm {
             Ok(())
         })?;
         let console = Console::new(Path::new(config::CONSOLE));
-        if let Err(err) = channel.wait_ready(BOOT) {
+        let limit = if config.root.is_some() {
+            BOOT_ROOT
+        } else {
+            BOOT
+        };
+        if let Err(err) = channel.wait_ready(limit) {
             bail!("boot: {err:#}\n{}", console.tail(30));
         }
         let child = starting.0.take().context("QEMU")?;
