@@ -88,5 +88,6 @@ clean:
 distclean:
 	@$S/clean cache
 
-.PHONY: all help setup update modules tools demo vm test check-crash check-trace soak soak-no-flush xfstests debug-kernel bench clean distclean
+.PHONY: all help setup update modules tools demo vm test check-crash check-trace soak soak-no-flush xfstests debug-kernel bench \
+	install deb test-packages clean distclean
 .NOTPARALLEL:
