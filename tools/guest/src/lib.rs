@@ -10,5 +10,6 @@ pub mod ops;
 pub mod oracle;
 pub mod proto;
 pub mod stress;
+pub mod timed;
 pub mod tree;
 pub mod workload;

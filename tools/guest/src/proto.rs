@@ -8,6 +8,7 @@
 
 use crate::load::Load;
 use crate::stress::Job;
+use crate::timed::Timed;
 use crate::workload::Spec;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -74,6 +75,8 @@ pub enum Cmd {
         fsyncs: u64,
         /// Files or names of a batch.
         batch: u64,
+        /// Look at the counters after each so many fsyncs; 0: never.
+        look_every: u64,
     },
     /// Run a load and count what reaches the device: [`IoCounts`].
     CostIo {
@@ -84,6 +87,16 @@ pub enum Cmd {
         /// As for `Measure`.
         journal: Vec<(u64, u64)>,
         journal_dev: Option<String>,
+    },
+    /// Run a job and time it: [`IoCounts`], of which nothing but the time and the
+    /// fsyncs is there unless what reaches the device is counted as well.
+    Timed {
+        job: Timed,
+        dir: String,
+        dev: String,
+        ops: u64,
+        /// Journal blocks, as for `Measure`, if it is to be counted.
+        count: Option<Vec<(u64, u64)>>,
     },
     /// The tree under a directory: `Vec<Entry>`.
     Tree { dir: String },
@@ -104,6 +117,8 @@ pub struct MountArgs {
     pub opts: String,
     pub read_only: bool,
     pub remount: bool,
+    /// Leave marks around the call, for who counts.
+    pub counted: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -202,6 +217,15 @@ pub struct Costs {
     pub after: FcStats,
     /// Before and after, where the mount has ByteLog.
     pub log: Option<[LogStats; 2]>,
+    pub looks: Vec<Look>,
+}
+
+/// The counters after so many fsyncs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Look {
+    pub fsyncs: u64,
+    pub stats: FcStats,
+    pub log: Option<LogStats>,
 }
 
 /// What a measured workload did.

@@ -2,8 +2,10 @@
 //! Mounting, with the kernel's own words about it.
 
 use super::kmsg;
+use super::mark::mark;
 use anyhow::{Context, Result};
 use bytelog_guest::proto::{MountArgs, MountResult};
+use bytelog_trace::mark::Kind;
 use rustix::io::Errno;
 use rustix::mount::{mount, mount_remount, unmount as umount, MountFlags, UnmountFlags};
 use std::ffi::CString;
@@ -18,6 +20,12 @@ pub fn mount_ext4(args: &MountArgs) -> Result<MountResult> {
     let mut flags = MountFlags::empty();
     flags.set(MountFlags::RDONLY, args.read_only);
     let opts = CString::new(args.opts.as_str())?;
+    let marks = |kinds: [Kind; 2]| {
+        if args.counted {
+            kinds.into_iter().for_each(|kind| mark(kind, 0));
+        }
+    };
+    marks([Kind::Start, Kind::Sync]);
     let done = if args.remount {
         mount_remount(args.dir.as_str(), flags, opts.as_c_str())
     } else {
@@ -29,6 +37,7 @@ pub fn mount_ext4(args: &MountArgs) -> Result<MountResult> {
             opts.as_c_str(),
         )
     };
+    marks([Kind::Synced, Kind::Stop]);
     let log = kmsg::since(from)?.lines;
     Ok(match done {
         Ok(()) => MountResult {

@@ -119,7 +119,11 @@ fn answer(request: Request, link: &Link) -> Result<Value> {
             dev,
             fsyncs,
             batch,
-        } => value(cost::measure(load, Path::new(&dir), &dev, fsyncs, batch)),
+            look_every,
+        } => {
+            let counts = [fsyncs, batch, look_every];
+            value(cost::measure(load, Path::new(&dir), &dev, counts))
+        }
         Cmd::CostIo {
             load,
             dir,
@@ -140,6 +144,19 @@ fn answer(request: Request, link: &Link) -> Result<Value> {
                 &journal,
             ))
         }
+        Cmd::Timed {
+            job,
+            dir,
+            dev,
+            ops,
+            count,
+        } => value(cost::timed(
+            job,
+            Path::new(&dir),
+            &dev,
+            ops,
+            count.as_deref(),
+        )),
         Cmd::Tree { dir } => value(tree::walk(Path::new(&dir))),
         Cmd::Stats { dev } => value(stats::read(&dev)),
         Cmd::Kmsg { since } => value(kmsg::since(since)),

@@ -175,4 +175,11 @@ impl Results {
     pub fn profile(&self, load: Load, mode: Mode) -> Option<&[Part]> {
         self.profiles.get(&(load, mode)).map(Vec::as_slice)
     }
+
+    /// Instructions of each fsync, in order.
+    pub fn instructions(&self, load: Load, mode: Mode) -> Vec<u64> {
+        let sum = self.sums.get(&(load, mode));
+        let calls = sum.map(|sum| sum.calls.iter().map(|cost| cost.instructions));
+        calls.map(Iterator::collect).unwrap_or_default()
+    }
 }

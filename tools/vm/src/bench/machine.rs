@@ -5,9 +5,10 @@ use super::place::Place;
 use super::rows::Mode;
 use crate::config::VmConfig;
 use crate::lab::{Dev, Ext4, Lab, WORKLOAD};
-use anyhow::{ensure, Result};
+use anyhow::{ensure, Context, Result};
 use bytelog_guest::load::{Load, BATCH};
-use bytelog_guest::proto::{Cmd, Costs, DeviceKind, IoCounts};
+use bytelog_guest::proto::{Cmd, Costs, DeviceKind, IoCounts, MountArgs};
+use bytelog_guest::timed::Timed;
 use bytelog_trace::count::{Block, Cost, Reader};
 use std::path::Path;
 
@@ -29,6 +30,8 @@ pub struct Job {
     pub fsyncs: u64,
     /// Files or names of a batch.
     pub batch: u64,
+    /// Fsyncs between looks at the counters; 0: there are none.
+    pub look_every: u64,
 }
 
 impl Job {
@@ -43,6 +46,7 @@ impl Job {
             load,
             fsyncs,
             batch: BATCH,
+            look_every: 0,
         }
     }
 }
@@ -55,25 +59,41 @@ pub struct Counted {
     pub costs: Costs,
 }
 
+/// What all machines are made of.
+pub struct Base {
+    pub config: VmConfig,
+    /// QEMU's plugin that counts.
+    pub plugin: String,
+    pub kver: Option<String>,
+    pub seed: u64,
+}
+
 /// A running machine for one place.
 pub struct Machine {
     pub lab: Lab,
     pub place: Place,
     dev: Dev,
     journal: Option<Dev>,
-    reader: Reader,
+    /// Where it counts.
+    reader: Option<Reader>,
 }
 
 impl Machine {
-    /// Boots it.
-    pub fn boot(
-        base: &VmConfig,
-        plugin: &str,
-        kver: Option<&str>,
-        seed: u64,
-        place: Place,
-    ) -> Result<Self> {
-        let mut lab = Lab::new(&place.machine(base, plugin, COUNTS), kver, seed);
+    /// Boots one that counts.
+    pub fn counting(base: &Base, place: Place) -> Result<Self> {
+        let config = place.counting(&base.config, &base.plugin, COUNTS);
+        let mut machine = Self::boot(base, &config, place)?;
+        machine.reader = Some(Reader::open(Path::new(COUNTS))?);
+        Ok(machine)
+    }
+
+    /// Boots one with two CPUs, in which time passes.
+    pub fn timing(base: &Base, place: Place) -> Result<Self> {
+        Self::boot(base, &place.timing(&base.config), place)
+    }
+
+    fn boot(base: &Base, config: &VmConfig, place: Place) -> Result<Self> {
+        let mut lab = Lab::new(config, base.kver.as_deref(), base.seed);
         let dev = lab.dev(place.data)?;
         let journal = place.journal.map(|kind| lab.dev(kind)).transpose()?;
         Ok(Self {
@@ -81,26 +101,35 @@ impl Machine {
             place,
             dev,
             journal,
-            reader: Reader::open(Path::new(COUNTS))?,
+            reader: None,
+        })
+    }
+
+    /// What has been counted since the last call.
+    fn segment(&mut self) -> Result<bytelog_trace::count::Counted> {
+        let reader = self.reader.as_mut().context("not a machine that counts")?;
+        reader.next_segment()
+    }
+
+    /// The ext4 for a mode.
+    pub fn load(&mut self, mode: Mode) -> Result<()> {
+        self.lab.with(match mode {
+            Mode::Full | Mode::StockFc => Ext4::Stock,
+            Mode::Off | Mode::Bytelog => Ext4::ByteLog,
         })
     }
 
     /// Makes and mounts a filesystem for a mode, with further options for mke2fs.
     pub fn set_up(&mut self, mode: Mode, mkfs: &str) -> Result<()> {
-        self.lab.with(match mode {
-            Mode::Full | Mode::StockFc => Ext4::Stock,
-            Mode::Off | Mode::Bytelog => Ext4::ByteLog,
-        })?;
+        self.load(mode)?;
         let features = match mode {
             Mode::Full => "-O ^fast_commit",
             _ => "",
         };
-        let mut options = "commit=600".to_owned();
         if self.place.data == DeviceKind::Disk {
             match &self.journal {
                 Some(journal) => {
                     self.lab.mkfs_external(&self.dev, journal, DISK_SIZE)?;
-                    options.push_str(&format!(",journal_path={}", journal.path()));
                 }
                 None => {
                     let mkfs = format!("{FIXED} {features} {mkfs}");
@@ -110,16 +139,33 @@ impl Machine {
         } else {
             let mkfs = format!("-N 16384 {FIXED} {features} {mkfs}");
             self.lab.mkfs(&self.dev, &mkfs, SIZE)?;
-            options.push_str(",dax=always");
         }
-        if mode == Mode::Bytelog {
-            options.push_str(",dax_fc_bytelog=on");
-        }
+        let options = self.options(mode);
         self.lab.mount(&self.dev, &options)?;
         Ok(())
     }
 
-    fn dir(&self, load: Load, sub: &str) -> String {
+    /// What a filesystem is mounted with.
+    fn options(&self, mode: Mode) -> String {
+        let mut options = "commit=600".to_owned();
+        if self.place.data != DeviceKind::Disk {
+            options.push_str(",dax=always");
+        }
+        if let Some(journal) = &self.journal {
+            options.push_str(&format!(",journal_path={}", journal.path()));
+        }
+        if mode == Mode::Bytelog {
+            options.push_str(",dax_fc_bytelog=on");
+        }
+        options
+    }
+
+    /// Where the filesystem is mounted.
+    pub fn dir(&self) -> String {
+        self.dev.dir()
+    }
+
+    fn dir_of(&self, load: Load, sub: &str) -> String {
         format!("{}/{}{sub}", self.dev.dir(), load.name())
     }
 
@@ -127,13 +173,14 @@ impl Machine {
     pub fn count(&mut self, job: Job, sub: &str) -> Result<Counted> {
         let cmd = Cmd::Cost {
             load: job.load,
-            dir: self.dir(job.load, sub),
+            dir: self.dir_of(job.load, sub),
             dev: self.dev.name.clone(),
             fsyncs: job.fsyncs,
             batch: job.batch,
+            look_every: job.look_every,
         };
         let costs: Costs = self.lab.vm()?.call_for(cmd, WORKLOAD)?;
-        let counted = self.reader.next_segment()?;
+        let counted = self.segment()?;
         ensure!(
             counted.calls.len() == costs.nanos.len(),
             "{} fsyncs, {} counted",
@@ -147,11 +194,57 @@ impl Machine {
         })
     }
 
+    /// Cuts the power, boots the next machine and mounts what is left; returns the
+    /// instructions of the mount.
+    pub fn replay(&mut self, mode: Mode) -> Result<u64> {
+        self.lab.cut()?;
+        self.load(mode)?;
+        self.reader = Some(Reader::open(Path::new(COUNTS))?);
+        self.count_mount(mode)
+    }
+
+    /// Mounts what is there; returns the instructions of the call.
+    pub fn count_mount(&mut self, mode: Mode) -> Result<u64> {
+        let args = MountArgs {
+            dev: self.dev.path(),
+            dir: self.dev.dir(),
+            opts: self.options(mode),
+            counted: true,
+            ..MountArgs::default()
+        };
+        let result = self.lab.try_mount_args(args)?;
+        ensure!(
+            result.errno == 0,
+            "mount: {}: {:?}",
+            result.error,
+            result.log
+        );
+        let counted = self.segment()?;
+        Ok(counted.calls.iter().map(|call| call.instructions).sum())
+    }
+
+    /// Runs a job that is timed, or counted, as a whole.
+    pub fn time(&mut self, job: Timed, ops: u64, count: bool) -> Result<IoCounts> {
+        let journal = count.then(|| self.lab.journal(&self.dev).map(|map| map.sectors()));
+        let cmd = Cmd::Timed {
+            job,
+            dir: format!("{}/{}", self.dev.dir(), job.name()),
+            dev: self.dev.name.clone(),
+            ops,
+            count: journal.transpose()?,
+        };
+        let io = self.lab.vm()?.call_for(cmd, WORKLOAD)?;
+        // The next one starts with room.
+        self.lab
+            .must_run(&format!("rm -r {}/{}", self.dev.dir(), job.name()))?;
+        Ok(io)
+    }
+
     /// Runs a load and counts what reaches the devices.
     pub fn count_io(&mut self, load: Load, fsyncs: u64) -> Result<IoCounts> {
         let cmd = Cmd::CostIo {
             load,
-            dir: self.dir(load, "-io"),
+            dir: self.dir_of(load, "-io"),
             dev: self.dev.name.clone(),
             fsyncs,
             journal: match self.journal {

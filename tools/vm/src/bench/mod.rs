@@ -4,21 +4,33 @@
 
 mod cost;
 mod machine;
+mod page;
 mod place;
+mod plot;
 mod profile;
+mod replay;
 mod rows;
+mod sweep;
 mod tables;
 mod targets;
+mod timed;
 
 use crate::config::VmConfig;
 use anyhow::{Context, Result};
 use bytelog_guest::load::Load;
 use clap::Args;
 use cost::Results;
-use machine::Machine;
+use machine::{Base, Machine};
+use page::Extra;
 use place::Place;
 use rows::{Mode, Rows};
 use std::path::PathBuf;
+
+/// Places whose jobs are timed.
+const TIMED: [&str; 2] = ["sync", "virtio_disk"];
+
+/// Fsyncs over which a log fills.
+const FILL: u64 = 1500;
 
 /// What is to be measured.
 #[derive(Debug, Clone, Args)]
@@ -35,6 +47,15 @@ pub struct Options {
     /// Loads, by their names in bench.json; all if none is given
     #[arg(long, value_delimiter = ',')]
     loads: Vec<String>,
+    /// Rounds of the jobs that are timed; 0: none
+    #[arg(long, default_value_t = 5)]
+    times: u64,
+    /// Commits of many sizes, how the log fills, and replays
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    sweeps: bool,
+    /// Rows of another bench, to be taken in
+    #[arg(long)]
+    more: Option<PathBuf>,
     /// Print so many functions of each profile
     #[arg(long, default_value_t = 0)]
     profile: usize,
@@ -54,6 +75,7 @@ impl Options {
     pub fn resolve(mut self) -> Result<Self> {
         std::fs::create_dir_all(&self.out).with_context(|| self.out.display().to_string())?;
         self.out = self.out.canonicalize()?;
+        self.more = self.more.map(std::path::absolute).transpose()?;
         let plugin = self.plugin.canonicalize();
         self.plugin = plugin.with_context(|| self.plugin.display().to_string())?;
         Ok(self)
@@ -72,29 +94,63 @@ impl Options {
 
 /// Runs everything and prints it; false if a target is to be met and is not.
 pub fn run(config: &VmConfig, kver: Option<&str>, seed: u64, options: &Options) -> Result<bool> {
+    let base = Base {
+        config: config.clone(),
+        plugin: options.plugin.to_string_lossy().into_owned(),
+        kver: kver.map(str::to_owned),
+        seed,
+    };
     let mut rows = Rows::default();
-    let plugin = options.plugin.to_string_lossy();
-    for place in place::ALL {
-        if !options.wants(place.name) {
-            continue;
+    let mut extra = Extra::default();
+    if let Some(more) = &options.more {
+        rows.add_file(more)?;
+    }
+    for place in place::ALL.iter().filter(|place| options.wants(place.name)) {
+        let counting = Machine::counting(&base, *place)?;
+        extra.machine = format!(
+            "Linux {}, {} fsyncs of each kind in {} rounds; ratios are to stock_fc.",
+            base.kver.as_deref().unwrap_or("of this machine"),
+            options.fsyncs,
+            options.rounds
+        );
+        with(counting, |machine| {
+            counted(machine, options, &mut rows, &mut extra)
+        })?;
+        if options.times > 0 && TIMED.contains(&place.name) {
+            with(Machine::timing(&base, *place)?, |machine| {
+                timed::run(machine, options.times, &mut rows)
+            })?;
         }
-        let mut machine = Machine::boot(config, &plugin, kver, seed, place)?;
-        let outcome = one_place(&mut machine, options, &mut rows);
-        if outcome.is_err() {
-            println!(
-                "--- end of the kernel log\n{}\n---",
-                machine.lab.console_tail(40)
-            );
-        }
-        outcome?;
-        machine.lab.power_off()?;
     }
     rows.write(&options.out.join("bench.json"))?;
+    page::write(&options.out.join("bench.html"), &rows, &extra)?;
     let met = targets::print(&rows);
+    println!(
+        "rows and plots: bench.json and bench.html in {}",
+        options.out.display()
+    );
     Ok(met || !options.check)
 }
 
-fn one_place(machine: &mut Machine, options: &Options, rows: &mut Rows) -> Result<()> {
+/// Uses a machine and switches it off.
+fn with(mut machine: Machine, work: impl FnOnce(&mut Machine) -> Result<()>) -> Result<()> {
+    let outcome = work(&mut machine);
+    if outcome.is_err() {
+        println!(
+            "--- end of the kernel log\n{}\n---",
+            machine.lab.console_tail(40)
+        );
+    }
+    outcome?;
+    machine.lab.power_off()
+}
+
+fn counted(
+    machine: &mut Machine,
+    options: &Options,
+    rows: &mut Rows,
+    extra: &mut Extra,
+) -> Result<()> {
     let loads = options.loads();
     let place: Place = machine.place;
     let results = Results::measure(machine, &loads, options.fsyncs, options.rounds)?;
@@ -105,7 +161,21 @@ fn one_place(machine: &mut Machine, options: &Options, rows: &mut Rows) -> Resul
             if let (true, Some(parts)) = (options.profile > 0, results.profile(load, mode)) {
                 tables::profile(load, mode, parts, options.profile);
             }
+            if place.is_repeatable() {
+                let samples = results.instructions(load, mode);
+                extra.samples.push((load.name(), mode, samples));
+            }
         }
+    }
+    if place.is_repeatable() && options.sweeps {
+        sweep::sizes(machine, rows)?;
+        tables::sizes(rows, place.name);
+        for mode in [Mode::StockFc, Mode::Bytelog] {
+            extra
+                .levels
+                .push((mode, sweep::levels(machine, mode, FILL)?));
+        }
+        replay::run(machine, rows)?;
     }
     Ok(())
 }

@@ -75,8 +75,17 @@ impl Place {
         self.data == DeviceKind::Sync
     }
 
+    /// The machine for it with two CPUs, in which time passes.
+    pub fn timing(&self, base: &VmConfig) -> VmConfig {
+        VmConfig {
+            cpus: 2,
+            virtio_memory: self.memory,
+            ..base.clone()
+        }
+    }
+
     /// The machine for it, with the counter's plugin and the file that it writes.
-    pub fn machine(&self, base: &VmConfig, plugin: &str, counts: &str) -> VmConfig {
+    pub fn counting(&self, base: &VmConfig, plugin: &str, counts: &str) -> VmConfig {
         let (start, mib) = match self.journal.unwrap_or(self.data) {
             DeviceKind::Virtio => (VIRTIO_ADDRESS, base.virtio_mib),
             _ => (RAM_MIB << 20, SYNC_MIB),

@@ -34,12 +34,19 @@ impl Mode {
     }
 }
 
+impl AsRef<str> for Mode {
+    fn as_ref(&self) -> &str {
+        self.name()
+    }
+}
+
 /// One figure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     pub device: String,
     pub workload: String,
-    pub mode: Mode,
+    /// A [`Mode`], or a way to append.
+    pub mode: String,
     pub metric: String,
     pub value: f64,
 }
@@ -50,29 +57,48 @@ pub struct Row {
 pub struct Rows(Vec<Row>);
 
 impl Rows {
-    pub fn push(&mut self, device: &str, workload: &str, mode: Mode, metric: &str, value: f64) {
+    pub fn push(
+        &mut self,
+        device: &str,
+        workload: &str,
+        mode: impl AsRef<str>,
+        metric: &str,
+        value: f64,
+    ) {
         self.0.push(Row {
             device: device.to_owned(),
             workload: workload.to_owned(),
-            mode,
+            mode: mode.as_ref().to_owned(),
             metric: metric.to_owned(),
             value,
         });
     }
 
     /// A figure, if it was measured.
-    pub fn get(&self, device: &str, workload: &str, mode: Mode, metric: &str) -> Option<f64> {
+    pub fn get(
+        &self,
+        device: &str,
+        workload: &str,
+        mode: impl AsRef<str>,
+        metric: &str,
+    ) -> Option<f64> {
         let found = self.0.iter().find(|row| {
             row.device == device
                 && row.workload == workload
-                && row.mode == mode
+                && row.mode == mode.as_ref()
                 && row.metric == metric
         });
         found.map(|row| row.value)
     }
 
     /// What a mode's figure is, as a part of stock fast commit's.
-    pub fn ratio(&self, device: &str, workload: &str, mode: Mode, metric: &str) -> Option<f64> {
+    pub fn ratio(
+        &self,
+        device: &str,
+        workload: &str,
+        mode: impl AsRef<str>,
+        metric: &str,
+    ) -> Option<f64> {
         let stock = self.get(device, workload, Mode::StockFc, metric)?;
         let value = self.get(device, workload, mode, metric)?;
         (stock > 0.0).then(|| value / stock)
@@ -87,6 +113,14 @@ impl Rows {
             }
         }
         names
+    }
+
+    /// Adds the rows of a file.
+    pub fn add_file(&mut self, path: &Path) -> Result<()> {
+        let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        let more: Self = serde_json::from_str(&text)?;
+        self.0.extend(more.0);
+        Ok(())
     }
 
     /// Writes all rows as a JSON list.

@@ -90,6 +90,84 @@ fn device_work(rows: &Rows, device: &str) {
     print(&format!("{device}: per fsync, mean"), table, 2);
 }
 
+/// Ratios of times, with the lowest and the highest of the rounds.
+pub fn timed(rows: &Rows, device: &str, jobs: &[String]) {
+    let mut table = new(&[
+        "job",
+        "off/stock",
+        "bytelog/stock",
+        "flushes per fsync:\nstock_fc",
+        "bytelog",
+    ]);
+    for job in jobs {
+        let ratio = |mode: Mode| {
+            let of = |metric| rows.get(device, job, mode, metric);
+            let spread = of("seconds_ratio_low").zip(of("seconds_ratio_high"));
+            match (of("seconds_ratio"), spread) {
+                (Some(middle), Some((low, high))) => {
+                    format!("{middle:.2} ({low:.2} to {high:.2})")
+                }
+                _ => "-".to_owned(),
+            }
+        };
+        let flushes = |mode| cell(rows.get(device, job, mode, "flushes_per_fsync"));
+        table.add_row([
+            job.clone(),
+            ratio(Mode::Off),
+            ratio(Mode::Bytelog),
+            flushes(Mode::StockFc),
+            flushes(Mode::Bytelog),
+        ]);
+    }
+    let title = format!("{device}: time, median (lowest to highest) of the rounds");
+    print(&title, table, 1);
+}
+
+/// Instructions of replays.
+pub fn replay(rows: &Rows, device: &str) {
+    let mut table = new(&[
+        "log",
+        "fsyncs",
+        "stock_fc",
+        "bytelog",
+        "bytelog/stock",
+        "filled",
+    ]);
+    for log in rows.workloads(device, "instr_replay") {
+        let of = |mode: Mode, metric| rows.get(device, log, mode, metric);
+        let ratio = rows.ratio(device, log, Mode::Bytelog, "instr_replay");
+        table.add_row([
+            log.to_owned(),
+            cell(of(Mode::Bytelog, "fsyncs")),
+            cell(of(Mode::StockFc, "instr_replay")),
+            cell(of(Mode::Bytelog, "instr_replay")),
+            ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.3}")),
+            of(Mode::Bytelog, "log_filled")
+                .map_or("-".to_owned(), |p| format!("{:.0} %", 100.0 * p)),
+        ]);
+    }
+    print(&format!("{device}: instructions of a replay"), table, 1);
+}
+
+/// Commits by their size.
+pub fn sizes(rows: &Rows, device: &str) {
+    let mut table = new(&["TLVs", "full", "stock_fc", "bytelog", "bytelog/stock"]);
+    let loads = rows.workloads(device, "instr_median").into_iter();
+    for load in loads.filter(|load| load.starts_with("links_")) {
+        let of = |mode: Mode| cell(rows.get(device, load, mode, "instr_median"));
+        let ratio = rows.ratio(device, load, Mode::Bytelog, "instr_median");
+        table.add_row([
+            load.trim_start_matches("links_").to_owned(),
+            of(Mode::Full),
+            of(Mode::StockFc),
+            of(Mode::Bytelog),
+            ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.3}")),
+        ]);
+    }
+    let title = format!("{device}: instructions of an fsync by the size of its commit, median");
+    print(&title, table, 0);
+}
+
 /// The most expensive functions.
 pub fn profile(load: Load, mode: Mode, parts: &[Part], most: usize) {
     let mut table = new(&["function", "module", "instructions"]);

@@ -88,10 +88,59 @@ fn virtio(rows: &Rows) -> Vec<Target> {
     targets
 }
 
+/// Of whole jobs, replays, and the writer on this CPU.
+fn others(rows: &Rows) -> Vec<Target> {
+    let mut targets = Vec::new();
+    let mut add = |what: String, value, limit| targets.push(Target { what, value, limit });
+    add(
+        "virtio_disk, 8 threads: flushes per fsync".to_owned(),
+        rows.get(
+            "virtio_disk",
+            "threads_8",
+            Mode::Bytelog,
+            "flushes_per_fsync",
+        ),
+        0.5,
+    );
+    for kib in [256, 1024, 4096, 16384] {
+        let log = format!("replay_{kib}k");
+        add(
+            format!("sync, log of {kib} KiB: instructions of replay, bytelog / stock_fc"),
+            rows.ratio("sync", &log, Mode::Bytelog, "instr_replay"),
+            1.0,
+        );
+    }
+    for device in ["sync", "virtio_disk"] {
+        for job in ["write", "randwrite", "read", "randread"] {
+            add(
+                format!("{device} {job} without fsync: time, bytelog / stock_fc"),
+                rows.get(device, job, Mode::Bytelog, "seconds_ratio"),
+                1.02,
+            );
+        }
+    }
+    let nanos = |bytes: u32, way| rows.get("cpu", &format!("append_{bytes}"), way, "nanos");
+    for (bytes, limit) in [(256, 1.5), (4096, 1.2)] {
+        let ours = nanos(bytes, "bytelog");
+        add(
+            format!("CPU, {bytes} bytes of TLVs: time, bytelog / floor"),
+            ours.zip(nanos(bytes, "floor")).map(|(a, b)| a / b),
+            limit,
+        );
+        add(
+            format!("CPU, {bytes} bytes of TLVs: time, bytelog / pmemlog"),
+            ours.zip(nanos(bytes, "pmemlog")).map(|(a, b)| a / b),
+            1.0,
+        );
+    }
+    targets
+}
+
 /// All of them.
 pub fn all(rows: &Rows) -> Vec<Target> {
     let mut targets = synchronous(rows);
     targets.extend(virtio(rows));
+    targets.extend(others(rows));
     targets
 }
 

@@ -96,7 +96,7 @@ impl Lab {
                 String::new()
             },
             read_only: !how.is_empty(),
-            remount: false,
+            ..MountArgs::default()
         })
     }
 

@@ -186,6 +186,7 @@ fn remount(lab: &mut Lab) -> Result<()> {
             opts: opts.into(),
             read_only,
             remount: true,
+            ..MountArgs::default()
         })
     };
     lab.mount(&dev, "dax=always,dax_fc_bytelog=on")?;
@@ -230,7 +231,7 @@ fn read_only(lab: &mut Lab) -> Result<()> {
             dir: dev.dir(),
             opts: format!("{opts}dax_fc_bytelog=on"),
             read_only: true,
-            remount: false,
+            ..MountArgs::default()
         };
         let result = lab.try_mount_args(args)?;
         ensure!(result.errno == 0, "read-only, {opts}: {result:?}");

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Jobs that are timed as a whole: what the time of one call would not show.
+
+use crate::ops::fill;
+use anyhow::{anyhow, Result};
+use rustix::fs::{fdatasync, fsync};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Instant;
+
+/// Bytes of a read or a write.
+const BLOCK: usize = 4096;
+
+/// Blocks of a file that is read or written at random.
+const BLOCKS: u64 = 2048;
+
+/// What is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Timed {
+    /// Files are created and unlinked; every so many operations one is synced.
+    CreateUnlink { every: u64 },
+    /// A block at random, and fsync.
+    RandomFsync,
+    /// A block at random, and fdatasync.
+    RandomFdatasync,
+    /// Blocks in order, never synced.
+    Write,
+    /// Blocks at random, never synced.
+    RandomWrite,
+    /// Blocks in order.
+    Read,
+    /// Blocks at random.
+    RandomRead,
+    /// Threads that each append a block to a file of their own and fsync it.
+    Threads { count: u64 },
+}
+
+impl Timed {
+    /// The name in tables and in bench.json.
+    pub fn name(self) -> String {
+        match self {
+            Self::CreateUnlink { every } => format!("create_unlink_fsync{every}"),
+            Self::RandomFsync => "randwrite_fsync".to_owned(),
+            Self::RandomFdatasync => "randwrite_fdatasync".to_owned(),
+            Self::Write => "write".to_owned(),
+            Self::RandomWrite => "randwrite".to_owned(),
+            Self::Read => "read".to_owned(),
+            Self::RandomRead => "randread".to_owned(),
+            Self::Threads { count } => format!("threads_{count}"),
+        }
+    }
+
+    /// Whether nothing is made durable, so that ByteLog has no part in it.
+    pub fn is_without_fsync(self) -> bool {
+        matches!(
+            self,
+            Self::Write | Self::RandomWrite | Self::Read | Self::RandomRead
+        )
+    }
+}
+
+/// A directory in which a job is about to be run.
+pub struct Prepared<'a> {
+    job: Timed,
+    dir: &'a Path,
+    ops: u64,
+    file: File,
+}
+
+/// Makes what the job needs, durable.
+pub fn prepare(job: Timed, dir: &Path, ops: u64) -> Result<Prepared<'_>> {
+    fs::create_dir_all(dir)?;
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(dir.join("file"))?;
+    let block = fill(1, BLOCK);
+    for i in 0..BLOCKS {
+        file.write_all_at(&block, i * BLOCK as u64)?;
+    }
+    rustix::fs::sync();
+    fsync(&file)?;
+    Ok(Prepared {
+        job,
+        dir,
+        ops,
+        file,
+    })
+}
+
+impl Prepared<'_> {
+    /// Runs the job; returns the nanoseconds and the fsyncs.
+    pub fn run(&self) -> Result<(u64, u64)> {
+        let start = Instant::now();
+        let fsyncs = match self.job {
+            Timed::CreateUnlink { every } => self.create_unlink(every)?,
+            Timed::Threads { count } => self.threads(count)?,
+            _ => self.blocks()?,
+        };
+        Ok((start.elapsed().as_nanos() as u64, fsyncs))
+    }
+
+    fn create_unlink(&self, every: u64) -> Result<u64> {
+        let name = |i: u64| self.dir.join(format!("new{i}"));
+        let mut fsyncs = 0;
+        for i in 0..self.ops {
+            let file = File::create_new(name(i))?;
+            if let Some(before) = i.checked_sub(1) {
+                fs::remove_file(name(before))?;
+            }
+            if (i + 1) % every == 0 {
+                fsync(&file)?;
+                fsyncs += 1;
+            }
+        }
+        Ok(fsyncs)
+    }
+
+    fn blocks(&self) -> Result<u64> {
+        let mut block = fill(2, BLOCK);
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut fsyncs = 0;
+        for i in 0..self.ops {
+            let at = match self.job {
+                Timed::Write | Timed::Read => i % BLOCKS,
+                _ => random.u64(..BLOCKS),
+            };
+            let at = at * BLOCK as u64;
+            match self.job {
+                Timed::Read | Timed::RandomRead => self.file.read_exact_at(&mut block, at)?,
+                _ => self.file.write_all_at(&block, at)?,
+            }
+            match self.job {
+                Timed::RandomFsync => fsync(&self.file)?,
+                Timed::RandomFdatasync => fdatasync(&self.file)?,
+                _ => continue,
+            }
+            fsyncs += 1;
+        }
+        Ok(fsyncs)
+    }
+
+    fn threads(&self, count: u64) -> Result<u64> {
+        let each = self.ops / count.max(1);
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..count)
+                .map(|number| scope.spawn(move || self.appends(number, each)))
+                .collect();
+            let mut outcomes = threads.into_iter().map(|thread| thread.join());
+            outcomes.try_for_each(|outcome| outcome.map_err(|_| anyhow!("a thread"))?)
+        })?;
+        Ok(each * count)
+    }
+
+    fn appends(&self, number: u64, count: u64) -> Result<()> {
+        let file = File::create(self.dir.join(format!("thread{number}")))?;
+        let block = fill(number, BLOCK);
+        for i in 0..count {
+            file.write_all_at(&block, i * BLOCK as u64)?;
+            fsync(&file)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_job_runs() {
+        let dir = std::env::temp_dir().join(format!("bytelog-timed-{}", std::process::id()));
+        let jobs = [
+            (Timed::CreateUnlink { every: 4 }, 4),
+            (Timed::RandomFsync, 16),
+            (Timed::RandomFdatasync, 16),
+            (Timed::Write, 0),
+            (Timed::RandomRead, 0),
+            (Timed::Threads { count: 4 }, 16),
+        ];
+        for (job, fsyncs) in jobs {
+            let sub = dir.join(job.name());
+            let done = prepare(job, &sub, 16).unwrap().run().unwrap();
+            assert_eq!(done.1, fsyncs, "{job:?}");
+        }
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}

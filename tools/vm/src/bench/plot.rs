@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Plots, as SVG.
+
+use anyhow::{anyhow, Result};
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
+use plotters::prelude::*;
+
+/// Curves in one plane.
+pub struct Plot {
+    pub title: &'static str,
+    pub x: &'static str,
+    pub y: &'static str,
+    /// Whether the axes, x and y, are logarithmic.
+    pub logarithmic: [bool; 2],
+    pub curves: Vec<Curve>,
+}
+
+/// Points that are joined, under a name.
+pub struct Curve {
+    pub name: String,
+    pub points: Vec<(f64, f64)>,
+}
+
+const SIZE: (u32, u32) = (760, 400);
+
+const COLOURS: [RGBColor; 6] = [
+    RGBColor(120, 120, 120),
+    RGBColor(214, 96, 20),
+    RGBColor(150, 90, 170),
+    RGBColor(20, 110, 180),
+    RGBColor(40, 140, 60),
+    RGBColor(190, 40, 60),
+];
+
+impl Plot {
+    fn range(&self, of: impl Fn(&(f64, f64)) -> f64, logarithmic: bool) -> (f64, f64) {
+        let values = self.curves.iter().flat_map(|curve| curve.points.iter());
+        let (low, high) = values.map(of).fold((f64::MAX, f64::MIN), |(low, high), v| {
+            (low.min(v), high.max(v))
+        });
+        match (logarithmic, low < high) {
+            (true, true) => (low.max(1e-3) * 0.9, high * 1.1),
+            (true, false) => (low.max(1e-3) * 0.9, low.max(1e-3) * 1.1),
+            (false, _) => (0.0, (high * 1.05).max(1e-3)),
+        }
+    }
+
+    /// The plot as an SVG element.
+    pub fn svg(&self) -> Result<String> {
+        let (x0, x1) = self.range(|p| p.0, self.logarithmic[0]);
+        let (y0, y1) = self.range(|p| p.1, self.logarithmic[1]);
+        let mut text = String::new();
+        match self.logarithmic {
+            [true, true] => self.draw(&mut text, (x0..x1).log_scale(), (y0..y1).log_scale()),
+            [true, false] => self.draw(&mut text, (x0..x1).log_scale(), y0..y1),
+            [false, true] => self.draw(&mut text, x0..x1, (y0..y1).log_scale()),
+            [false, false] => self.draw(&mut text, x0..x1, y0..y1),
+        }?;
+        Ok(text)
+    }
+
+    fn draw<X, Y>(&self, text: &mut String, x: X, y: Y) -> Result<()>
+    where
+        X: AsRangedCoord<Value = f64>,
+        Y: AsRangedCoord<Value = f64>,
+        X::CoordDescType: ValueFormatter<f64>,
+        Y::CoordDescType: ValueFormatter<f64>,
+    {
+        let failed = |err: String| anyhow!("plot {}: {err}", self.title);
+        let root = SVGBackend::with_string(text, SIZE).into_drawing_area();
+        root.fill(&WHITE).map_err(|err| failed(err.to_string()))?;
+        let mut chart = ChartBuilder::on(&root)
+            .caption(self.title, ("sans-serif", 18))
+            .margin(12)
+            .x_label_area_size(40)
+            .y_label_area_size(80)
+            .build_cartesian_2d(x, y)
+            .map_err(|err| failed(err.to_string()))?;
+        chart
+            .configure_mesh()
+            .x_desc(self.x)
+            .y_desc(self.y)
+            .draw()
+            .map_err(|err| failed(err.to_string()))?;
+        for (curve, colour) in self.curves.iter().zip(COLOURS.iter().cycle()) {
+            let line = LineSeries::new(curve.points.iter().copied(), colour.stroke_width(2));
+            chart
+                .draw_series(line)
+                .map_err(|err| failed(err.to_string()))?
+                .label(&curve.name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], *colour));
+        }
+        chart
+            .configure_series_labels()
+            .background_style(WHITE.mix(0.8))
+            .border_style(BLACK.mix(0.3))
+            .draw()
+            .map_err(|err| failed(err.to_string()))?;
+        root.present().map_err(|err| failed(err.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plot_of_any_kind() {
+        for logarithmic in [[true, true], [true, false], [false, true], [false, false]] {
+            let plot = Plot {
+                title: "title",
+                x: "x",
+                y: "y",
+                logarithmic,
+                curves: vec![Curve {
+                    name: "one".to_owned(),
+                    points: vec![(1.0, 10.0), (100.0, 20.0)],
+                }],
+            };
+            let svg = plot.svg().unwrap();
+            assert!(svg.starts_with("<svg") && svg.contains("polyline"), "{svg}");
+        }
+    }
+}
