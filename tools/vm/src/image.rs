@@ -100,6 +100,13 @@ impl Image {
         self.u32_le(1024 + 96)
     }
 
+    /// The UUID of the filesystem.
+    pub fn uuid(&self) -> Result<[u8; 16]> {
+        let mut uuid = [0; 16];
+        self.file.read_exact_at(&mut uuid, 1024 + 104)?;
+        Ok(uuid)
+    }
+
     /// The filesystem blocks of the fast-commit area, opener first.
     pub fn fc_area(&self, journal: &JournalMap) -> Result<Vec<u64>> {
         let sb = journal.blocks[0] * BLOCK;
