@@ -2,9 +2,10 @@
 
 //! The command line.
 
-use crate::command::{dump, export, feature, fsck, info, map, stat, top, verify};
+use crate::command::{capture, dump, export, feature, fsck, info, map, stat, top, verify};
 use crate::error::{Result, Status};
 use crate::image::{Image, Place};
+use crate::partition;
 use crate::stats::sample::Selection;
 use crate::store::Access;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -54,6 +55,13 @@ enum Command {
         #[command(flatten)]
         how: export::Args,
     },
+    /// Copy what concerns the log to a sparse file, such as for a report.
+    Capture {
+        #[command(flatten)]
+        place: Where,
+        #[command(flatten)]
+        to: capture::Args,
+    },
     /// Set the feature bit of a clean filesystem: mounts need ByteLog from then on.
     Enable(Where),
     /// Clear the feature bit of a clean filesystem.
@@ -84,23 +92,30 @@ struct Where {
     /// Bytes from its start to the filesystem, such as a partition of an image.
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
     offset: u64,
+    /// Number of its partition, of a GPT or an MBR.
+    #[arg(long, value_name = "N", conflicts_with = "offset")]
+    partition: Option<u32>,
     /// Device or file of an external journal; found by its UUID where left out.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
 }
 
 impl Where {
-    fn place(&self) -> Place {
-        Place {
+    fn place(&self) -> Result<Place> {
+        let part = match self.partition {
+            Some(number) => Some(partition::find(&self.device, number)?),
+            None => None,
+        };
+        Ok(Place {
             path: self.device.clone(),
-            offset: self.offset,
-            len: None,
+            offset: part.map_or(self.offset, |part| part.offset),
+            len: part.map(|part| part.len),
             journal: self.journal.clone(),
-        }
+        })
     }
 
     fn open(&self, access: Access) -> Result<Image> {
-        Image::open(&self.place(), access)
+        Image::open(&self.place()?, access)
     }
 }
 
@@ -148,11 +163,16 @@ impl Cli {
                 let image = place.open(Access::Read)?;
                 self.tell(out, &map::map(&image, how)?)
             }
-            Command::Export { place, how } => self.tell(out, &export::export(&place.place(), how)?),
+            Command::Export { place, how } => {
+                self.tell(out, &export::export(&place.place()?, how)?)
+            }
+            Command::Capture { place, to } => {
+                self.tell(out, &capture::capture(&place.place()?, to)?)
+            }
             Command::Enable(place) => self.switch(out, place, true)?,
             Command::Disable(place) => self.switch(out, place, false)?,
             Command::Fsck { place, args } => {
-                let checked = fsck::fsck(&place.place(), args, self.json, |told| {
+                let checked = fsck::fsck(&place.place()?, args, self.json, |told| {
                     if !self.json {
                         // What cannot be written will fail again at the end.
                         let _ = out.write_all(told.text().as_bytes());

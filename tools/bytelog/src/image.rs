@@ -37,10 +37,24 @@ pub struct Image {
 impl Image {
     /// Opens the filesystem at `place`.
     pub fn open(place: &Place, access: Access) -> Result<Self> {
-        let store = FileStore::open(&place.path, access, place.offset, place.len)?;
-        Self::of(Rc::new(store), |sb| {
+        Self::open_through(place, access, Rc::new)
+    }
+
+    /// The same, with `wrap` around the filesystem's store and that of its journal.
+    pub fn open_through<S: Store + 'static>(
+        place: &Place,
+        access: Access,
+        mut wrap: impl FnMut(FileStore) -> Rc<S>,
+    ) -> Result<Self> {
+        let store = wrap(FileStore::open(
+            &place.path,
+            access,
+            place.offset,
+            place.len,
+        )?);
+        Self::of(store, |sb| {
             let path = journal_path(place, sb)?;
-            Ok(Rc::new(FileStore::open(&path, access, 0, None)?))
+            Ok(wrap(FileStore::open(&path, access, 0, None)?))
         })
     }
 

@@ -20,5 +20,6 @@ pub mod ext4;
 pub mod image;
 pub mod jbd2;
 pub mod log;
+pub mod partition;
 pub mod stats;
 pub mod store;

@@ -10,6 +10,7 @@ mod demo;
 mod disk;
 mod events;
 mod fclog;
+mod golden;
 mod host;
 mod image;
 mod lab;
@@ -70,6 +71,14 @@ enum Action {
         /// Directory of the recording
         #[arg(long)]
         dir: PathBuf,
+    },
+    /// Record crashed filesystems, for the tests of the bytelog command
+    Golden {
+        #[command(flatten)]
+        common: Common,
+        /// Directory for the images
+        #[arg(long)]
+        out: PathBuf,
     },
     /// Random cuts, as many as are asked for
     Soak {
@@ -225,6 +234,13 @@ fn run(cli: Cli) -> Result<bool> {
             let outcome = trace::mount_images(&config, common.kver.as_deref(), &dir);
             common.leave();
             outcome
+        }
+        Action::Golden { common, out } => {
+            let out = out.canonicalize().context("--out")?;
+            let config = common.enter(None)?;
+            let outcome = golden::record(&config, common.kver.as_deref(), common.seed, &out);
+            common.leave();
+            outcome.map(|()| true)
         }
         Action::Soak {
             common,

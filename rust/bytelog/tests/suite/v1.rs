@@ -3,7 +3,7 @@
 //! A writer of version 1 images, for tests: the format as the RFC left it, with
 //! garbage in the anchor's gaps.
 
-use crate::common::*;
+use super::common::*;
 use bytelog::crc::Crc32c;
 
 /// One record of a version 1 log.

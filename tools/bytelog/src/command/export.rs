@@ -39,6 +39,15 @@ pub struct Told {
 /// Bytes copied at a time.
 const CHUNK: usize = 1 << 20;
 
+/// Exports `image`, where it is.
+pub fn in_place(image: &Image) -> Result<Told> {
+    Ok(Told {
+        device: image.store.name().to_owned(),
+        dry_run: false,
+        exported: convert(image, false, false)?,
+    })
+}
+
 /// Exports the filesystem at `place`.
 pub fn export(place: &Place, args: &Args) -> Result<Told> {
     let exported = match (&args.to, args.dry_run) {
@@ -147,6 +156,13 @@ impl Report for Told {
             (State::Stock, _) => writeln!(out, "the fast commits are in stock format already"),
             (state, _) => writeln!(out, "no fast commit to export ({})", state.text()),
         };
+        if done.reused_inodes > 0 {
+            let _ = writeln!(
+                out,
+                "{} had other files before: their old extents are kept from stock replay",
+                count(done.reused_inodes, "inode")
+            );
+        }
         if done.bit_cleared {
             let _ = writeln!(
                 out,

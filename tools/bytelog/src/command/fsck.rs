@@ -42,14 +42,40 @@ pub fn fsck(
     keep_output: bool,
     exported: impl FnOnce(&export::Told),
 ) -> Result<Checked> {
-    let was_clean = !Image::open(place, Access::Read)?.is_dirty();
-    let export = export::export(place, &export::Args::default())?;
+    if place.offset > 0 && Image::open(place, Access::Read)?.is_dirty() {
+        // It opens the file once more after recovery, at its beginning.
+        let name = place.path.display().to_string();
+        let size = place.len.map(|len| format!(" --sizelimit {len}"));
+        return Err(
+            Error::refused(&name, "e2fsck recovers no journal at an offset").remedy(format_args!(
+                "name the partition's device, or for an image that of losetup -f --show -o {}{} {name}",
+                place.offset,
+                size.unwrap_or_default(),
+            )),
+        );
+    }
+    fsck_with(
+        |access| Image::open(place, access),
+        exported,
+        || run(place, args, keep_output),
+    )
+}
+
+/// Checks the filesystem that `open` gives, with `e2fsck`, whose exit status and words
+/// that returns.
+pub fn fsck_with(
+    open: impl Fn(Access) -> Result<Image>,
+    exported: impl FnOnce(&export::Told),
+    e2fsck: impl FnOnce() -> Result<(u8, Option<String>)>,
+) -> Result<Checked> {
+    let was_clean = !open(Access::Read)?.is_dirty();
+    let export = export::in_place(&open(Access::Write)?)?;
     // A bit on a clean filesystem was set on purpose. A cut before it is set again leaves
     // it in the backups only; the filesystem is clean then, and open to every tool.
-    let masked = was_clean && mask(place)?;
+    let masked = was_clean && mask(&open(Access::Write)?)?;
     exported(&export);
-    let (status, output) = run(place, args, keep_output)?;
-    let image = Image::open(place, Access::Write)?;
+    let (status, output) = e2fsck()?;
+    let image = open(Access::Write)?;
     let bit_restored = masked && !image.is_dirty();
     if bit_restored {
         bit::write(image.store.as_ref(), true)?;
@@ -63,8 +89,7 @@ pub fn fsck(
 }
 
 /// Clears the bit where e2fsck looks; whether it was set.
-fn mask(place: &Place) -> Result<bool> {
-    let image = Image::open(place, Access::Write)?;
+fn mask(image: &Image) -> Result<bool> {
     let was_set = image.sb.has_bytelog() || image.sb.is_torn();
     bit::write_primary(image.store.as_ref(), false)?;
     Ok(was_set)

@@ -2,6 +2,7 @@
 
 //! What each subcommand does.
 
+pub mod capture;
 pub mod dump;
 pub mod export;
 pub mod feature;

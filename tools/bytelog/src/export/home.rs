@@ -18,6 +18,8 @@ pub struct Home {
     pub sb_block: Vec<u8>,
     /// The log's TLVs, with those that stock replay needs besides.
     pub tlvs: Vec<u8>,
+    /// Inodes that stock replay would take for those of other files.
+    pub reused: u32,
     blocks: Blocks,
     /// Inodes to be cleared.
     inodes: Vec<u64>,
@@ -30,7 +32,11 @@ impl Home {
         let size = image.sb.block_size();
         let mut blocks = recover::blocks(&image.journal, ring, image.sb.blocks_count())?;
         let recovered = Recovered::new(image.store.as_ref(), &blocks, size);
-        let Cleared { tlvs, inodes } = reuse::clear(&recovered, &image.sb, tlvs)?;
+        let Cleared {
+            tlvs,
+            inodes,
+            removed,
+        } = reuse::clear(&recovered, &image.sb, tlvs)?;
         let sb_number = PRIMARY / size;
         let sb_block = match blocks.remove(&sb_number) {
             Some(block) => block,
@@ -40,6 +46,7 @@ impl Home {
             ring: ring.clone(),
             sb_block,
             tlvs,
+            reused: removed.saturating_add(u32::try_from(inodes.len()).unwrap_or(u32::MAX)),
             blocks,
             inodes,
         })

@@ -29,7 +29,7 @@
 //! it. Up to step 4 the bit keeps stock tools away, unless the filesystem was mounted
 //! with `force`. Another export completes what was cut.
 
-mod home;
+pub mod home;
 pub mod note;
 pub mod plan;
 pub mod reuse;

@@ -22,6 +22,9 @@ const GENERATION: usize = 0x64;
 
 const EXTENTS_FL: u32 = 0x8_0000;
 
+/// `sizeof(struct ext4_fc_del_range)`: inode, first block, number of blocks.
+const DEL_RANGE_LEN: u16 = 12;
+
 /// More blocks than a file has whose extents are to go.
 const ALL: u32 = i32::MAX as u32;
 
@@ -32,6 +35,8 @@ pub struct Cleared {
     /// Bytes from the start of the filesystem to inodes that nobody uses, that are not
     /// empty, and that the log brings into use.
     pub inodes: Vec<u64>,
+    /// Inodes whose old extents the log removes.
+    pub removed: u32,
 }
 
 /// Finds the reused inodes of the log `tlvs`; `store` has the filesystem of `sb` as it
@@ -40,6 +45,7 @@ pub fn clear(store: &dyn Store, sb: &Superblock, tlvs: &[u8]) -> Result<Cleared>
     let mut cleared = Cleared {
         tlvs: Vec::with_capacity(tlvs.len()),
         inodes: Vec::new(),
+        removed: 0,
     };
     // The generation that each inode has at this place of the log.
     let mut generations: HashMap<u32, u32> = HashMap::new();
@@ -62,7 +68,10 @@ pub fn clear(store: &dyn Store, sb: &Superblock, tlvs: &[u8]) -> Result<Cleared>
         let is_other = before.is_some_and(|before| before != generation);
         // Of what has no extents nothing can be removed, nor is anything taken over.
         if is_other && le32(inode, FLAGS) & EXTENTS_FL != 0 {
-            for word in [u32::from(Tag::DelRange.raw()) | 12 << 16, number, 0, ALL] {
+            cleared.removed += 1;
+            cleared.tlvs.extend(Tag::DelRange.raw().to_le_bytes());
+            cleared.tlvs.extend(DEL_RANGE_LEN.to_le_bytes());
+            for word in [number, 0, ALL] {
                 cleared.tlvs.extend(word.to_le_bytes());
             }
         }

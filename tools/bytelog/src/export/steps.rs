@@ -31,6 +31,9 @@ pub struct Exported {
     pub commits: u32,
     /// Blocks that they take.
     pub blocks: u32,
+    /// Inodes that stock replay would take for those of other files, and what the export
+    /// does prevents.
+    pub reused_inodes: u32,
     /// Where these stood meanwhile.
     pub staging: Option<Staging>,
     /// Whether an export that was cut has been completed.
@@ -59,6 +62,7 @@ pub fn export(image: &Image, is_copy: bool, dry_run: bool) -> Result<Exported> {
         tid: found.tid,
         commits: 0,
         blocks: 0,
+        reused_inodes: 0,
         staging: None,
         resumed: false,
         bit_cleared: image.sb.has_bytelog() && found.state != State::Clean,
@@ -99,6 +103,7 @@ pub fn export(image: &Image, is_copy: bool, dry_run: bool) -> Result<Exported> {
         Some((tid, home)) if !tlvs.is_empty() => translate(image, &home.tlvs, *tid)?,
         _ => Vec::new(),
     };
+    done.reused_inodes = home.as_ref().map_or(0, |(_, home)| home.reused);
     done.blocks = u32::try_from(blocks.len()).unwrap_or(u32::MAX);
     let plan = match tlvs.is_empty() {
         true => None,

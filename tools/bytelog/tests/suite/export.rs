@@ -5,9 +5,10 @@
 
 use crate::cuts::{cuts, Cut};
 use crate::fixture::{e2fsck, open, Dir, Fixture, Made};
-use crate::forge::{crashed, crashed_on_stock, read_area, tlvs, write_area, Crash, ON, TID};
+use crate::forge::{
+    crashed, crashed_on_stock, crashed_on_v1, read_area, tlvs, write_area, Crash, ON,
+};
 use crate::ram::{Bytes, Ram};
-use crate::v1::{write_v1, V1Record};
 use bytelog_cli::error::Error;
 use bytelog_cli::export::plan::Staging;
 use bytelog_cli::export::{export, Exported};
@@ -228,14 +229,8 @@ fn a_cut_leaves_the_one_or_the_other_without_the_bit() {
 #[test]
 fn version_1_is_exported() {
     let fixture = Fixture::new(TIGHT, 9);
-    let mut image = crashed(&fixture, ON);
-    let mut area = vec![0; read_area(&image).len()];
+    let image = crashed_on_v1(&fixture, &fixture.empty);
     let tlvs: Vec<_> = fixture.files.iter().flat_map(tlvs).collect();
-    let (singles, run) = tlvs.split_at(6);
-    let mut records: Vec<_> = singles.iter().cloned().map(V1Record::single).collect();
-    records.push(V1Record::run(run));
-    write_v1(&mut area, TID, 4096 + 640, &records);
-    write_area(&mut image, &area);
     assert_eq!(log_of(&image), (State::V1, tlvs.concat(), true));
     let (done, after) = exported(&image).unwrap();
     assert_eq!(done.commits, 1);

@@ -100,6 +100,30 @@ fn content(number: usize) -> Vec<u8> {
 impl Fixture {
     /// A filesystem made with `options`, and `count` files.
     pub fn new(options: &str, count: usize) -> Self {
+        Self::prepared(options, count, |_| {})
+    }
+
+    /// A filesystem whose journal has every second block of a range.
+    pub fn fragmented(count: usize) -> Self {
+        Self::prepared("-b 4096 -O ^has_journal", count, |path| {
+            // Taken in the bitmap only, while the journal is made; e2fsck gives them back.
+            let mut script = String::new();
+            for block in (1000..5000).step_by(2) {
+                script += &format!("setb {block}\n");
+            }
+            let commands = path.with_extension("setb");
+            fs::write(&commands, script).unwrap();
+            let (status, said) = e2("debugfs -w -f -", path, Some(&commands));
+            assert_eq!(status, 0, "debugfs: {said}");
+            let (status, said) = e2("tune2fs -O fast_commit -J size=4", path, None);
+            assert_eq!(status, 0, "tune2fs: {said}");
+            let (status, said) = e2("e2fsck -fy", path, None);
+            assert!(status <= 1, "e2fsck: {said}");
+        })
+    }
+
+    /// The same after `prepare` has changed the empty filesystem.
+    fn prepared(options: &str, count: usize, prepare: impl Fn(&Path)) -> Self {
         let dir = Dir::new();
         let (empty, full) = (dir.path("empty.img"), dir.path("full.img"));
         fs::File::create(&empty).unwrap().set_len(SIZE).unwrap();
@@ -108,6 +132,7 @@ impl Fixture {
         );
         let (status, said) = e2(&line, &empty, None);
         assert_eq!(status, 0, "{line}: {said}");
+        prepare(&empty);
         fs::copy(&empty, &full).unwrap();
         let mut script = String::new();
         for number in 0..count {

@@ -5,6 +5,7 @@
 
 use crate::fixture::{e2, open, Dir, Fixture, Made};
 use crate::ram::{Bytes, Ram};
+use crate::v1::{write_v1, V1Record};
 use bytelog::crc::Crc32c;
 use bytelog::geometry::Geometry;
 use bytelog::medium::{Medium, Persistence};
@@ -264,4 +265,25 @@ pub fn with_stock_log(image: &Bytes, tlvs: &[Vec<u8>]) -> Bytes {
 pub fn crashed_on_stock(fixture: &Fixture) -> Bytes {
     let tlvs: Vec<_> = fixture.files.iter().flat_map(tlvs).collect();
     with_stock_log(&fixture.empty, &tlvs)
+}
+
+/// The same with a log of version 1, as the RFC's kernel writes it: single TLVs, and
+/// one record with several.
+pub fn crashed_on_v1(fixture: &Fixture, image: &Bytes) -> Bytes {
+    let mut image = image.clone();
+    mark_dirty(&mut image, true);
+    empty_ring(&mut image, TID);
+    let mut area = vec![0; read_area(&image).len()];
+    write_v1_log(&mut area, fixture);
+    write_area(&mut image, &area);
+    image
+}
+
+/// That log in an area of zeros.
+pub fn write_v1_log(area: &mut [u8], fixture: &Fixture) {
+    let tlvs: Vec<_> = fixture.files.iter().flat_map(tlvs).collect();
+    let (singles, run) = tlvs.split_at(6);
+    let mut records: Vec<_> = singles.iter().cloned().map(V1Record::single).collect();
+    records.push(V1Record::run(run));
+    write_v1(area, TID, 4096 + 640, &records);
 }

@@ -66,7 +66,7 @@ fn of_a_deleted_file() {
         "{said}"
     );
     let (done, after) = exported(&with_log(&fixture.full, &log)).unwrap();
-    assert_eq!(done.commits, 1);
+    assert_eq!((done.commits, done.reused_inodes), (1, 1));
     let said = checked(&after, &new);
     assert!(!said.contains("i_size"), "{said}");
 }
@@ -96,7 +96,8 @@ fn of_an_older_filesystem() {
     let (_, said, _) = e2fsck(&stock.whole(), &[], &Dir::new());
     assert!(said.contains("i_size is 0, should be"), "{said}");
     let image = with_log(&image, &log);
-    let (_, after) = exported(&image).unwrap();
+    let (done, after) = exported(&image).unwrap();
+    assert_eq!(done.reused_inodes, 1);
     let mut inode = vec![0; old.inode.len()];
     after.read(old.inode_at, &mut inode);
     assert!(inode.iter().all(|byte| *byte == 0));
@@ -113,7 +114,8 @@ fn of_an_older_filesystem() {
 fn of_the_same_file() {
     let fixture = fixture();
     let log = crate::forge::tlvs(&fixture.files[6]);
-    let (_, after) = exported(&with_log(&fixture.full, &log)).unwrap();
+    let (done, after) = exported(&with_log(&fixture.full, &log)).unwrap();
+    assert_eq!(done.reused_inodes, 0);
     let said = checked(&after, &fixture.files[6]);
     assert!(!said.contains("i_size"), "{said}");
 }

@@ -4,7 +4,7 @@
 //! `UPDATE_EXPECT=1 cargo test -p bytelog-cli` writes them anew.
 
 use crate::fixture::{Dir, Fixture};
-use crate::forge::{crashed, read_area, write_area, ON};
+use crate::forge::{crashed, crashed_on_v1, read_area, write_area, ON};
 use crate::ram::Bytes;
 use expect_test::expect_file;
 use std::fs;
@@ -37,7 +37,15 @@ pub fn run_at(path: &Path, args: &[&str], more: &[&str]) -> String {
 }
 
 /// Compares what all subcommands say of an image with a file.
-fn check(name: &str, image: &Bytes) {
+pub fn check(name: &str, image: &Bytes) {
+    let dir = Dir::new();
+    fs::write(dir.path("disk.img"), image.whole()).unwrap();
+    check_in(name, &dir, &[]);
+}
+
+/// The same of `disk.img` in a directory, with more arguments.
+pub fn check_in(name: &str, dir: &Dir, more: &[&str]) {
+    let path = dir.path("disk.img");
     let mut all = "# SPDX-License-Identifier: GPL-2.0\n\n".to_owned();
     for args in [
         &["info"][..],
@@ -47,11 +55,8 @@ fn check(name: &str, image: &Bytes) {
         &["--json", "info"],
         &["--json", "verify"],
     ] {
-        all += &format!(
-            "$ bytelog {} disk.img\n{}\n",
-            args.join(" "),
-            run(image, args)
-        );
+        let line = [args, &["disk.img"], more].concat().join(" ");
+        all += &format!("$ bytelog {line}\n{}\n", run_at(&path, args, more));
     }
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/expected/{name}.txt"));
     expect_file![file].assert_eq(&all);
@@ -64,6 +69,19 @@ fn small() -> Fixture {
 #[test]
 fn whole() {
     check("whole", &crashed(&small(), ON));
+}
+
+#[test]
+fn fragmented() {
+    check("fragmented", &crashed(&Fixture::fragmented(5), ON));
+}
+
+#[test]
+fn version_1() {
+    let fixture = small();
+    check("v1", &crashed_on_v1(&fixture, &fixture.empty));
+    let fixture = Fixture::fragmented(5);
+    check("v1-fragmented", &crashed_on_v1(&fixture, &fixture.empty));
 }
 
 #[test]

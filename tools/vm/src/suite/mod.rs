@@ -8,7 +8,7 @@ mod defects;
 mod durability;
 mod external;
 mod faults;
-mod fragmented;
+pub mod fragmented;
 mod guard;
 mod hostile;
 mod modules;
@@ -17,6 +17,7 @@ mod stat;
 mod statistics;
 mod threads;
 mod tool;
+mod version1;
 
 use crate::config::VmConfig;
 use crate::lab::Lab;
@@ -47,6 +48,7 @@ fn all() -> impl Iterator<Item = &'static Test> {
         external::TESTS,
         hostile::TESTS,
         tool::TESTS,
+        version1::TESTS,
         defects::TESTS,
     ]
     .into_iter()

@@ -28,11 +28,11 @@ const COPY: &str = "/tmp/copy.img";
 /// The mount option that leaves inode tables as mke2fs has left them.
 const KEEP_TABLES: &str = "noinit_itable";
 
-/// Operations on the filesystem that was on the device before.
-const OLDER: u64 = 150;
+/// Files of the filesystem that was on the device before.
+const OLDER: u64 = 100;
 
 /// A filesystem with a job, to be cut, exported and looked at.
-struct Case {
+pub struct Case {
     dev: Dev,
     spec: Spec,
     /// Options of the command and of the mount for a journal on another device.
@@ -47,6 +47,14 @@ impl Case {
             spec,
             journal: Default::default(),
             acked: 0,
+        }
+    }
+
+    /// One that has been cut.
+    pub fn acknowledged(dev: Dev, spec: Spec, fsyncs: u64) -> Self {
+        Self {
+            acked: fsyncs,
+            ..Self::new(dev, spec)
         }
     }
 }
@@ -86,7 +94,7 @@ fn refused_while_mounted(lab: &mut Lab, case: &Case) -> Result<()> {
 }
 
 /// Exports in place; a stock kernel replays it.
-fn stock_replays(lab: &mut Lab, case: &Case) -> Result<()> {
+pub fn stock_replays(lab: &mut Lab, case: &Case) -> Result<()> {
     let path = case.dev.path();
     let [with_journal, mount_journal] = &case.journal;
     let mount = mount_journal.trim_start_matches(',');
@@ -100,7 +108,9 @@ fn stock_replays(lab: &mut Lab, case: &Case) -> Result<()> {
         last_line(&verdict)
     );
     let done = lab.must_run(&format!("bytelog export {with_journal} {path}"))?;
-    println!("   {}", last_line(&done));
+    for line in done.lines() {
+        println!("   {line}");
+    }
     lab.mount(&case.dev, mount)?;
     nothing_lost(lab, &case.dev, &case.spec, case.acked)?;
     lab.umount(&case.dev.dir())?;
@@ -153,7 +163,13 @@ fn after_cut(lab: &mut Lab) -> Result<()> {
 fn older_files(lab: &mut Lab, dev: &Dev) -> Result<()> {
     fragmented::make(lab, dev)?;
     lab.mount(dev, KEEP_TABLES)?;
-    lab.work(dev, &Spec::new(Kind::Files, lab.seed, OLDER))?;
+    // Longer than what comes after them.
+    let files = (0..OLDER).map(|i| {
+        let dir = dev.dir();
+        format!("dd if=/dev/zero of={dir}/{i} bs=64k count=1\n")
+    });
+    let made = lab.run_with("sh -e", &files.collect::<String>())?;
+    ensure!(made.status == 0, "{made:?}");
     lab.umount(&dev.dir())
 }
 

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `bytelog capture`: what concerns the log, and nothing else, in a sparse file.
+
+use super::table::count;
+use crate::cli::Report;
+use crate::error::{Error, Result};
+use crate::export::home::Home;
+use crate::image::{Image, Place};
+use crate::log::inspect::inspect;
+use crate::store::{Access, FileStore, Store};
+use bytelog::reader::ReadArea;
+use serde::Serialize;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// Bytes that are copied together.
+const UNIT: u64 = 4096;
+
+/// Where to.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// The file to make.
+    #[arg(value_name = "FILE")]
+    to: PathBuf,
+    /// Another one, for a journal on a device of its own.
+    #[arg(long, value_name = "FILE")]
+    journal_to: Option<PathBuf>,
+}
+
+/// What `bytelog capture` tells.
+#[derive(Debug, Serialize)]
+pub struct Captured {
+    files: Vec<Copied>,
+}
+
+/// A file that was made.
+#[derive(Debug, Serialize)]
+struct Copied {
+    file: String,
+    /// Its length, holes included.
+    bytes: u64,
+    /// Bytes in it that were copied.
+    copied: u64,
+}
+
+/// A store that notes which units of it are read.
+struct Noting {
+    store: FileStore,
+    read: RefCell<BTreeSet<u64>>,
+}
+
+impl Store for Noting {
+    fn name(&self) -> &str {
+        self.store.name()
+    }
+
+    fn base(&self) -> u64 {
+        self.store.base()
+    }
+
+    fn len(&self) -> u64 {
+        self.store.len()
+    }
+
+    fn read_at(&self, at: u64, buf: &mut [u8]) -> Result<()> {
+        self.store.read_at(at, buf)?;
+        let end = at.saturating_add(buf.len() as u64);
+        let units = at / UNIT..end.div_ceil(UNIT);
+        self.read.borrow_mut().extend(units);
+        Ok(())
+    }
+
+    fn write_at(&self, at: u64, _bytes: &[u8]) -> Result<()> {
+        Err(Error::failed(self.name(), "this is for reading only").at(at))
+    }
+
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Copies what the other subcommands read of the filesystem at `place`.
+pub fn capture(place: &Place, args: &Args) -> Result<Captured> {
+    let mut stores: Vec<Rc<Noting>> = Vec::new();
+    let image = Image::open_through(place, Access::Read, |store| {
+        let read = RefCell::default();
+        let store = Rc::new(Noting { store, read });
+        stores.push(store.clone());
+        store
+    })?;
+    let found = inspect(&image, None)?;
+    if let Some(ring) = &found.ring {
+        // What would keep an export from being made is no obstacle here.
+        let _ = Home::new(&image, ring, &found.tlvs());
+    }
+    if let Some(area) = &found.area {
+        let mut block = vec![0; image.journal.block_size() as usize];
+        for at in (0..area.len()).step_by(block.len()) {
+            area.copy_out(at, &mut block)?;
+        }
+    }
+    for at in image.sb.backups() {
+        // Only those that can be read are of use.
+        let _ = image.sb.backup(image.store.as_ref(), at);
+    }
+    let size = image.sb.block_size();
+    let targets = [
+        (Some(&args.to), image.sb.blocks_count() * size),
+        (
+            args.journal_to.as_ref(),
+            u64::from(image.journal.sb.maxlen()) * size,
+        ),
+    ];
+    let mut files = Vec::new();
+    for (store, (path, len)) in stores.iter().zip(targets) {
+        let path = path.ok_or_else(|| {
+            Error::refused(store.name(), "the journal is on a device of its own")
+                .remedy("name a file for it with --journal-to")
+        })?;
+        files.push((store, path, len));
+    }
+    let files = files.into_iter();
+    let files = files.map(|(store, path, len)| store.copy(path, len));
+    Ok(Captured {
+        files: files.collect::<Result<_>>()?,
+    })
+}
+
+impl Noting {
+    /// Makes a file of `len` bytes with what was read.
+    fn copy(&self, path: &Path, len: u64) -> Result<Copied> {
+        let whole = len.min(self.len());
+        let name = path.display().to_string();
+        let fail = |error: std::io::Error| Error::failed(&name, error);
+        let file = OpenOptions::new().write(true).create_new(true).open(path);
+        let file: File = file.map_err(fail)?;
+        file.set_len(whole).map_err(fail)?;
+        let mut copied = 0;
+        for unit in self.read.borrow().iter() {
+            let at = unit * UNIT;
+            let len = UNIT.min(whole.saturating_sub(at));
+            let mut bytes = vec![0; len as usize];
+            self.store.read_at(at, &mut bytes)?;
+            file.write_all_at(&bytes, at).map_err(fail)?;
+            copied += len;
+        }
+        Ok(Copied {
+            file: name,
+            bytes: whole,
+            copied,
+        })
+    }
+}
+
+impl Report for Captured {
+    fn text(&self) -> String {
+        let lines = self.files.iter().map(|file| {
+            format!(
+                "{}: {} of {}\n",
+                file.file,
+                file.copied,
+                count(file.bytes, "byte")
+            )
+        });
+        lines.collect()
+    }
+}
