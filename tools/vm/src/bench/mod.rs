@@ -10,6 +10,7 @@ mod plot;
 mod profile;
 mod replay;
 mod rows;
+mod smoke;
 mod sweep;
 mod tables;
 mod targets;
@@ -59,6 +60,10 @@ pub struct Options {
     /// Print so many functions of each profile
     #[arg(long, default_value_t = 0)]
     profile: usize,
+    /// A few fsyncs on one device, to see that the bench works; nothing is said of
+    /// targets
+    #[arg(long)]
+    smoke: bool,
     /// Fail if a target is not met
     #[arg(long)]
     check: bool,
@@ -75,6 +80,13 @@ impl Options {
     pub fn resolve(mut self) -> Result<Self> {
         std::fs::create_dir_all(&self.out).with_context(|| self.out.display().to_string())?;
         self.out = self.out.canonicalize()?;
+        if self.smoke {
+            self.devices = vec!["sync".to_owned()];
+            self.loads = [Load::Create, Load::Append]
+                .map(|load| load.name().to_owned())
+                .into();
+            (self.fsyncs, self.rounds, self.times, self.sweeps) = (20, 1, 0, false);
+        }
         self.more = self.more.map(std::path::absolute).transpose()?;
         let plugin = self.plugin.canonicalize();
         self.plugin = plugin.with_context(|| self.plugin.display().to_string())?;
@@ -124,6 +136,11 @@ pub fn run(config: &VmConfig, kver: Option<&str>, seed: u64, options: &Options) 
     }
     rows.write(&options.out.join("bench.json"))?;
     page::write(&options.out.join("bench.html"), &rows, &extra)?;
+    if options.smoke {
+        smoke::check(&options.out.join("bench.json"))?;
+        println!("the bench works");
+        return Ok(true);
+    }
     let met = targets::print(&rows);
     println!(
         "rows and plots: bench.json and bench.html in {}",
