@@ -9,6 +9,7 @@ use crate::forge::{
     crashed, crashed_on_stock, crashed_on_v1, read_area, tlvs, write_area, Crash, ON,
 };
 use crate::ram::{Bytes, Ram};
+use crate::reuse;
 use bytelog_cli::error::Error;
 use bytelog_cli::export::plan::Staging;
 use bytelog_cli::export::{export, Exported};
@@ -45,13 +46,13 @@ fn log_of(image: &Bytes) -> (State, Vec<u8>, bool) {
     (found.state, tlvs, image.sb.has_bytelog())
 }
 
-fn everything_is_there(image: &Bytes, files: &[Made]) {
+pub fn everything_is_there(image: &Bytes, files: &[Made]) {
     let (status, said, there) = e2fsck(&image.whole(), files, &Dir::new());
     assert!(status <= 1, "e2fsck -fy: {status}: {said}");
     assert!(there.iter().all(|there| *there), "{there:?}: {said}");
 }
 
-fn hash(image: &Bytes) -> u64 {
+pub fn hash(image: &Bytes) -> u64 {
     let mut hasher = DefaultHasher::new();
     image.whole().hash(&mut hasher);
     hasher.finish()
@@ -157,54 +158,60 @@ fn a_damaged_log_is_refused_before_anything_is_written() {
 
 /// Every state that a cut can leave has the one log or the other, whole; once the bit
 /// is gone e2fsck finds everything; and another export completes what was cut.
-fn cut_everywhere(options: &str, crash: Crash) {
-    let fixture = Fixture::new(options, 9);
-    let image = crashed(&fixture, crash);
-    let (_, tlvs, _) = log_of(&image);
+fn cut_everywhere(image: &Bytes, files: &[Made]) {
+    let (ours, tlvs, _) = log_of(image);
     let ram = Ram::new(image.clone());
     export(&open(ram.clone()).unwrap(), false, false).unwrap();
     let ops = ram.ops.borrow().clone();
+    let after = ram.bytes.borrow().clone();
+    let done = log_of(&after);
+    assert_eq!((done.0, done.2), (State::Stock, false));
     let mut checked = HashSet::new();
-    let (mut ours, mut stock, mut cleared) = (0, 0, 0);
-    for Cut { image, what } in cuts(&image, &ops, 17) {
+    let (mut before, mut stock, mut cleared) = (0, 0, 0);
+    for Cut { image, what } in cuts(image, &ops, 17) {
         let (state, now, bit) = log_of(&image);
-        assert_eq!(now, tlvs, "{what}: {state:?}");
         match state {
-            State::V2 => ours += 1,
-            State::Stock => stock += 1,
-            other => panic!("{what}: {other:?}"),
+            State::Stock => {
+                stock += 1;
+                assert_eq!(now, done.1, "{what}");
+            }
+            state => {
+                before += 1;
+                assert_eq!((state, now), (ours, tlvs.clone()), "{what}");
+            }
         }
         // Without the bit, as after a mount with force, stock tools read the stock log.
         if !bit && state == State::Stock {
             cleared += 1;
             if checked.insert(hash(&image)) {
-                everything_is_there(&image, &fixture.files);
+                everything_is_there(&image, files);
             }
         }
         let (_, after) = exported(&image).unwrap_or_else(|error| panic!("{what}: {error}"));
-        assert_eq!(
-            log_of(&after),
-            (State::Stock, tlvs.clone(), false),
-            "{what}"
-        );
+        assert_eq!(log_of(&after), done, "{what}");
         if checked.insert(hash(&after)) {
-            everything_is_there(&after, &fixture.files);
+            everything_is_there(&after, files);
         }
     }
     assert!(
-        ours > 10 && stock > 10 && cleared > 0,
-        "{ours} {stock} {cleared}"
+        before > 10 && stock > 10 && cleared > 0,
+        "{before} {stock} {cleared}"
     );
+}
+
+fn cut_crash(options: &str, crash: Crash) {
+    let fixture = Fixture::new(options, 9);
+    cut_everywhere(&crashed(&fixture, crash), &fixture.files);
 }
 
 #[test]
 fn a_cut_leaves_the_one_or_the_other_in_the_area() {
-    cut_everywhere(TIGHT, ON);
+    cut_crash(TIGHT, ON);
 }
 
 #[test]
 fn a_cut_leaves_the_one_or_the_other_in_the_ring() {
-    cut_everywhere(
+    cut_crash(
         ROOMY,
         Crash {
             full_commits: true,
@@ -215,7 +222,7 @@ fn a_cut_leaves_the_one_or_the_other_in_the_ring() {
 
 #[test]
 fn a_cut_leaves_the_one_or_the_other_without_the_bit() {
-    cut_everywhere(
+    cut_crash(
         TIGHT,
         Crash {
             bit: false,
@@ -223,6 +230,18 @@ fn a_cut_leaves_the_one_or_the_other_without_the_bit() {
             ..ON
         },
     );
+}
+
+#[test]
+fn a_cut_leaves_version_1_or_stock() {
+    let fixture = Fixture::new(TIGHT, 9);
+    cut_everywhere(&crashed_on_v1(&fixture, &fixture.empty), &fixture.files);
+}
+
+#[test]
+fn a_cut_leaves_reused_inodes_right() {
+    let (image, file) = reuse::of_both_kinds();
+    cut_everywhere(&image, &[file]);
 }
 
 /// The RFC's log, which its kernel wrote after a mount with force or its own bit.

@@ -2,10 +2,91 @@
 
 //! `fsck`, with the real e2fsck.
 
-use crate::fixture::{present, Dir, Fixture};
+use crate::cuts::{cuts, Cut};
+use crate::export::{everything_is_there, hash};
+use crate::fixture::{e2, e2fsck, open, present, Dir, Fixture, Made};
 use crate::forge::{crashed, read_area, write_area, ON};
+use crate::ram::{Bytes, Ram};
 use crate::snapshots::run_at;
+use bytelog_cli::cli::Report;
+use bytelog_cli::command::feature::switch;
+use bytelog_cli::command::fsck::fsck_with;
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fs;
+use std::rc::Rc;
+
+/// `fsck`, with the real e2fsck at its heart: its exit status, and how many operations
+/// came before that ran. What e2fsck writes is there at once and not among them.
+fn checked(ram: &Rc<Ram>) -> (u8, usize, Bytes) {
+    let middle = RefCell::new(None);
+    let told = fsck_with(
+        |_| open(ram.clone()),
+        |_| {},
+        || {
+            let dir = Dir::new();
+            let path = dir.path("middle.img");
+            fs::write(&path, ram.bytes.borrow().whole()).unwrap();
+            let (status, said) = e2("e2fsck -fy", &path, None);
+            *ram.bytes.borrow_mut() = Bytes::new(fs::read(&path).unwrap());
+            let ops = ram.ops.borrow().len();
+            *middle.borrow_mut() = Some((ops, ram.bytes.borrow().clone()));
+            Ok((u8::try_from(status).unwrap(), Some(said)))
+        },
+    );
+    let (ops, bytes) = middle.take().unwrap();
+    (told.unwrap().status().code(), ops, bytes)
+}
+
+/// After a cut at any point a stock e2fsck refuses the filesystem or finds everything,
+/// and so does another `fsck`.
+fn cut_everywhere(image: &Bytes, files: &[Made]) {
+    let ram = Ram::new(image.clone());
+    let (status, count, middle) = checked(&ram);
+    assert!(status <= 1, "{status}");
+    let ops = ram.ops.borrow().clone();
+    let (before, after) = ops.split_at(count);
+    let mut seen = HashSet::new();
+    let all = cuts(image, before, 23)
+        .into_iter()
+        .chain(cuts(&middle, after, 29));
+    for Cut { image, what } in all {
+        if !seen.insert(hash(&image)) {
+            continue;
+        }
+        let (status, said, there) = e2fsck(&image.whole(), files, &Dir::new());
+        let is_whole = status <= 1 && there.iter().all(|there| *there);
+        assert!(is_whole || status == 8, "{what}: {status}: {said}");
+        let ram = Ram::new(image);
+        let (status, ..) = checked(&ram);
+        assert!(status <= 1, "{what}: {status}");
+        // The bit of a clean filesystem, which e2fsck would refuse.
+        bytelog_cli::ext4::bit::write(ram.as_ref(), false).unwrap();
+        let after = ram.bytes.borrow().clone();
+        if seen.insert(hash(&after)) {
+            everything_is_there(&after, files);
+        }
+    }
+    assert!(seen.len() > 4, "{}", seen.len());
+}
+
+#[test]
+fn a_cut_of_a_crashed_filesystem() {
+    let fixture = Fixture::new("-b 4096", 5);
+    cut_everywhere(&crashed(&fixture, ON), &fixture.files);
+}
+
+#[test]
+fn a_cut_of_a_clean_filesystem_with_the_bit() {
+    let fixture = Fixture::new("-b 4096", 5);
+    let ram = Ram::new(fixture.full.clone());
+    switch(&open(ram.clone()).unwrap(), true).unwrap();
+    let image = ram.bytes.borrow().clone();
+    cut_everywhere(&image, &fixture.files);
+    let ram = Ram::new(image);
+    checked(&ram);
+    assert!(open(ram).unwrap().sb.has_bytelog());
+}
 
 #[test]
 fn a_crashed_filesystem_is_exported_and_checked() {

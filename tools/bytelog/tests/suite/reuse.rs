@@ -50,6 +50,25 @@ fn checked(image: &Bytes, file: &Made) -> String {
     said
 }
 
+/// A crashed filesystem whose log deletes a file and gives its number to another, and
+/// that one, while beside it stands what is left of an older filesystem.
+pub fn of_both_kinds() -> (Bytes, Made) {
+    let fixture = fixture();
+    let (first, old) = (&fixture.files[5], &fixture.files[6]);
+    let mut image = fixture.empty.clone();
+    image.write(first.inode_at, &first.inode);
+    let (other, new) = (renewed(first), renewed(old));
+    let mut beside = other.clone();
+    beside.name = "beside".to_owned();
+    let log = [
+        crate::forge::tlvs(old),
+        vec![entry(5, old)],
+        create(&new),
+        create(&beside),
+    ];
+    (with_log(&image, &log.concat()), new)
+}
+
 /// Deleted, and its number taken by another file.
 #[test]
 fn of_a_deleted_file() {
