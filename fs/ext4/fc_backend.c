@@ -338,6 +338,40 @@ int ext4_fc_backend_take_staged(struct super_block *sb)
 }
 
 /*
+ * Replay: an orphan whose number is another inode's by now goes for good, with its
+ * blocks.  The same inode, linked since, stays as it is.
+ */
+void ext4_fc_backend_drop_orphan(struct super_block *sb, unsigned long ino,
+				 u32 generation)
+{
+	struct ext4_sb_info *sbi = EXT4_SB(sb);
+	ext4_group_t group = (ino - 1) / EXT4_INODES_PER_GROUP(sb);
+	struct buffer_head *bitmap;
+	struct inode *inode;
+	bool used;
+
+	if (!sbi->s_fc_backend || !ext4_valid_inum(sb, ino))
+		return;
+	bitmap = ext4_read_inode_bitmap(sb, group);
+	if (IS_ERR(bitmap))
+		return;
+	used = ext4_test_bit((ino - 1) % EXT4_INODES_PER_GROUP(sb),
+			     bitmap->b_data);
+	brelse(bitmap);
+	if (!used)
+		return;
+	/* Lets ext4_iget() have inodes without links. */
+	sbi->s_mount_state |= EXT4_ORPHAN_FS;
+	inode = ext4_iget(sb, ino, EXT4_IGET_NORMAL);
+	sbi->s_mount_state &= ~EXT4_ORPHAN_FS;
+	if (IS_ERR(inode))
+		return;
+	if (!inode->i_nlink && inode->i_generation == generation)
+		set_nlink(inode, 1);
+	iput(inode);
+}
+
+/*
  * The block after the last one that belongs to the file's size.  Written ones from
  * there on are being added or taken away: the inode is on the orphan list, which
  * fast commits do not log.
