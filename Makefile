@@ -49,6 +49,10 @@ soak: all
 soak-no-flush: all
 	@$S/soak no-flush
 
+# Of a filesystem on a disk: what an fsync owes of the file's data is not flushed.
+soak-no-data-flush: all
+	@EXTERNAL=1 $S/soak no-data-flush
+
 # Every state that a power cut can leave, and deliberate defects; SEED=N repeats a run.
 check-crash: setup
 	@$S/check-crash
@@ -88,6 +92,6 @@ clean:
 distclean:
 	@$S/clean cache
 
-.PHONY: all help setup update modules tools demo vm test check-crash check-trace soak soak-no-flush xfstests debug-kernel bench \
-	install deb test-packages clean distclean
+.PHONY: all help setup update modules tools demo vm test check-crash check-trace soak soak-no-flush \
+	soak-no-data-flush xfstests debug-kernel bench install deb test-packages clean distclean
 .NOTPARALLEL:

@@ -89,6 +89,8 @@ impl VmConfig {
     fn cmdline(&self) -> String {
         let mut words = vec![
             "console=ttyS0".to_owned(),
+            // Emulated processors stand still for long on a loaded host.
+            "watchdog_thresh=60".to_owned(),
             // Warnings and worse on the console: what a test is failed for.
             "loglevel=5".to_owned(),
             "oops=panic".to_owned(),

@@ -87,6 +87,9 @@ enum Action {
         /// Number of cuts
         #[arg(long, default_value_t = 200)]
         cuts: u64,
+        /// Filesystems with their journal on a device of its own
+        #[arg(long)]
+        external: bool,
         /// File that says which seeds are done; a run goes on where it ends
         #[arg(long)]
         record: Option<PathBuf>,
@@ -245,6 +248,7 @@ fn run(cli: Cli) -> Result<bool> {
         Action::Soak {
             common,
             cuts,
+            external,
             record,
             expect_loss,
         } => {
@@ -253,6 +257,7 @@ fn run(cli: Cli) -> Result<bool> {
             let soak = soak::Soak {
                 cuts,
                 seed: common.seed,
+                external,
                 record: record.as_deref(),
                 expect_loss,
             };

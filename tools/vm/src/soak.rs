@@ -14,6 +14,8 @@ use std::time::Instant;
 pub struct Soak<'a> {
     pub cuts: u64,
     pub seed: u64,
+    /// Of filesystems with their journal on a device of its own.
+    pub external: bool,
     /// Lines "seed cuts in-replay lost", of seeds that are done.
     pub record: Option<&'a Path>,
     /// The module is known to be defective: one loss is what is wanted.
@@ -78,7 +80,7 @@ pub fn run(config: &VmConfig, kver: Option<&str>, soak: &Soak) -> Result<bool> {
     let mut lab = Lab::new(config, kver, first);
     if done.cuts < soak.cuts {
         let left = soak.cuts - done.cuts;
-        cuts::run(&mut lab, first, left, |seed, outcome| {
+        cuts::run(&mut lab, first, left, soak.external, |seed, outcome| {
             let lost = outcome.is_err();
             let tally = match outcome {
                 Ok(tally) => {

@@ -13,6 +13,8 @@ pub struct Job {
     pub seed: u64,
     /// Leaves out what makes ext4 commit in full, so that the log grows.
     pub calm: bool,
+    /// O_DIRECT only where the device's sectors begin and end, as a disk wants it.
+    pub aligned: bool,
 }
 
 const MAX_FILES: usize = 20;
@@ -20,9 +22,11 @@ const MAX_DIRS: usize = 4;
 /// Bytes.
 const MAX_SIZE: usize = 20 << 10;
 const PAGE: usize = 4096;
+const SECTOR: usize = 512;
 
 pub struct Generator {
     calm: bool,
+    aligned: bool,
     rng: fastrand::Rng,
     state: State,
     done: u64,
@@ -32,6 +36,7 @@ impl Generator {
     pub fn new(job: &Job) -> Self {
         Self {
             calm: job.calm,
+            aligned: job.aligned,
             rng: fastrand::Rng::with_seed(job.seed),
             state: State::default(),
             done: 0,
@@ -159,10 +164,15 @@ impl Generator {
     }
 
     fn write(&mut self, path: String, off: usize, len: usize, tag: u64) -> Action {
+        let (off, len) = if self.aligned && self.rng.u32(0..4) == 0 {
+            (off / SECTOR * SECTOR, len.next_multiple_of(SECTOR))
+        } else {
+            (off, len)
+        };
         let how = match self.rng.u32(0..10) {
             0 => How::Sync,
             1 => How::Dsync,
-            2 | 3 => How::Direct,
+            2 | 3 if !self.aligned || (off % SECTOR == 0 && len % SECTOR == 0) => How::Direct,
             _ => How::Plain,
         };
         Action::Write {
@@ -273,7 +283,11 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_steps() {
         let steps = |seed| -> Vec<Step> {
-            let mut gen = Generator::new(&Job { seed, calm: false });
+            let mut gen = Generator::new(&Job {
+                seed,
+                calm: false,
+                aligned: false,
+            });
             (0..300).map(|_| gen.step().unwrap()).collect()
         };
         assert_eq!(steps(3), steps(3));
@@ -285,6 +299,7 @@ mod tests {
         let mut gen = Generator::new(&Job {
             seed: 1,
             calm: false,
+            aligned: false,
         });
         let (mut actions, mut syncs, mut hows) = (HashSet::new(), HashSet::new(), HashSet::new());
         for _ in 0..2000 {
@@ -303,6 +318,7 @@ mod tests {
         let job = Job {
             seed: 9,
             calm: false,
+            aligned: false,
         };
         let root = std::env::temp_dir().join(format!("bytelog-stress-{}", std::process::id()));
         std::fs::create_dir_all(&root).unwrap();

@@ -184,6 +184,7 @@ mod tests {
     const JOB: Job = Job {
         seed: 5,
         calm: false,
+        aligned: false,
     };
 
     /// What a filesystem that has done `k` steps, and nothing of the next, shows.
@@ -229,6 +230,7 @@ mod tests {
             let job = Job {
                 seed,
                 calm: seed % 2 == 0,
+                aligned: false,
             };
             let floor = judge(&job, 200, &Tree::new()).unwrap().floor;
             let verdict = judge(&job, 200, &tree_after(&job, floor - 3)).unwrap();

@@ -116,6 +116,30 @@ impl Step {
     }
 }
 
+/// Bytes at an address that a disk's O_DIRECT takes.
+struct Aligned {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Aligned {
+    const ALIGN: usize = 512;
+
+    fn new(from: &[u8]) -> Self {
+        let mut bytes = vec![0; from.len() + Self::ALIGN];
+        let start = bytes.as_ptr().align_offset(Self::ALIGN);
+        for (to, from) in bytes.iter_mut().skip(start).zip(from) {
+            *to = *from;
+        }
+        bytes.truncate(start + from.len());
+        Self { bytes, start }
+    }
+
+    fn get(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+}
+
 impl Action {
     fn run(&self, root: &Path) -> Result<()> {
         let at = |path: &str| root.join(path);
@@ -137,7 +161,10 @@ impl Action {
                     How::Plain => writable(path, OFlags::empty())?.write_all_at(&bytes, off)?,
                     How::Sync => writable(path, OFlags::SYNC)?.write_all_at(&bytes, off)?,
                     How::Dsync => writable(path, OFlags::DSYNC)?.write_all_at(&bytes, off)?,
-                    How::Direct => writable(path, OFlags::DIRECT)?.write_all_at(&bytes, off)?,
+                    How::Direct => {
+                        let file = writable(path, OFlags::DIRECT)?;
+                        file.write_all_at(Aligned::new(&bytes).get(), off)?;
+                    }
                     How::Mapped => {
                         let file = writable(path, OFlags::empty())?;
                         // SAFETY: The file is this thread's alone: nobody

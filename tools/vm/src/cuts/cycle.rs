@@ -2,15 +2,20 @@
 //! One seed: fresh filesystems, threads on both pmem devices, a cut, perhaps more
 //! of them in replay, a whole replay, and the oracle.
 
-use super::plan::Plan;
+use super::plan::{Layout, Plan};
 use super::power::FS_MIB;
 use super::{power, replay, Tally};
 use crate::host::Tear;
 use crate::lab::{Dev, Ext4, Lab};
 use anyhow::{ensure, Context, Result};
-use bytelog_guest::proto::Cmd;
+use bytelog_guest::proto::{Cmd, DeviceKind};
 use bytelog_guest::stress::{Job, Verdict};
+use std::collections::HashSet;
 use std::thread::sleep;
+
+/// Sizes of a block in bytes, and of a journal on a device of its own.
+const BLOCK: u64 = 4096;
+const JOURNAL_MIB: u64 = 16;
 
 /// A thread: where it works, and how many of its steps were acknowledged.
 struct Thread {
@@ -21,17 +26,20 @@ struct Thread {
     acked: Option<u64>,
 }
 
-pub fn run(lab: &mut Lab, seed: u64) -> Result<Tally> {
-    let mut plan = Plan::new(seed);
+pub fn run(lab: &mut Lab, seed: u64, external: bool) -> Result<Tally> {
+    let mut plan = Plan::new(seed, external);
     let mut tally = Tally::default();
     let threads = cut(lab, &mut plan, &mut tally)?;
     for (delay, which) in plan.replay_cuts.clone() {
         let dev = lab.pmem()?[which].clone();
         let tear = tear(lab, &mut plan)?;
         replay::cut(lab, &dev, &plan, delay, &tear, &mut tally)?;
+        power::keep()?;
     }
-    for dev in lab.pmem()? {
-        let log = lab.mount(&dev, plan.opts)?;
+    lab.with(Ext4::ByteLog)?;
+    for dev in devices(lab, &plan)? {
+        let opts = options(lab, &plan)?;
+        let log = lab.mount(&dev, &opts)?;
         tally.replayed += replay::count(&log);
         judge(lab, &dev, &threads)?;
         lab.umount(&dev.dir())?;
@@ -45,9 +53,17 @@ pub fn run(lab: &mut Lab, seed: u64) -> Result<Tally> {
 fn cut(lab: &mut Lab, plan: &mut Plan, tally: &mut Tally) -> Result<Vec<Thread>> {
     lab.with(Ext4::ByteLog)?;
     let mut threads = Vec::new();
-    for (device, dev) in (0..).zip(lab.pmem()?) {
-        lab.mkfs(&dev, plan.mkfs, &format!("{FS_MIB}M"))?;
-        lab.mount(&dev, plan.opts)?;
+    let opts = options(lab, plan)?;
+    for (device, dev) in (0..).zip(devices(lab, plan)?) {
+        let size = format!("{FS_MIB}M");
+        match plan.layout {
+            Layout::Internal => lab.mkfs(&dev, plan.mkfs, &size)?,
+            Layout::External { journal, .. } => {
+                let journal = lab.dev(journal)?;
+                lab.mkfs_external_with(&dev, &journal, &size, BLOCK, JOURNAL_MIB)?;
+            }
+        }
+        lab.mount(&dev, &opts)?;
         for thread in 0..plan.threads {
             threads.push(Thread {
                 dev: dev.clone(),
@@ -79,10 +95,42 @@ fn cut(lab: &mut Lab, plan: &mut Plan, tally: &mut Tally) -> Result<Vec<Thread>>
 
 /// What survives of virtio-pmem at the next cut.
 fn tear(lab: &mut Lab, plan: &mut Plan) -> Result<Tear> {
-    let [dev, _] = lab.pmem()?;
+    let dev = lab.dev(DeviceKind::Virtio)?;
+    let fine = match plan.layout {
+        Layout::External {
+            journal: DeviceKind::Sync,
+            ..
+        } => HashSet::new(),
+        _ => lab.fc_area(&dev)?.into_iter().collect(),
+    };
     Ok(Tear {
         seed: plan.tears.u64(..),
-        fine: lab.fc_area(&dev)?.into_iter().collect(),
+        fine,
+    })
+}
+
+/// The devices with a filesystem.
+fn devices(lab: &mut Lab, plan: &Plan) -> Result<Vec<Dev>> {
+    Ok(match plan.layout {
+        Layout::Internal => lab.pmem()?.into(),
+        Layout::External { data, .. } => vec![lab.dev(data)?],
+    })
+}
+
+/// What they are mounted with. On a disk sizes are in the order of the writes
+/// only without delayed allocation.
+pub fn options(lab: &mut Lab, plan: &Plan) -> Result<String> {
+    let files = if plan.layout.on_disk() {
+        "nodelalloc"
+    } else {
+        "dax=always"
+    };
+    Ok(match plan.layout {
+        Layout::Internal => format!("{files},{}", plan.opts),
+        Layout::External { journal, .. } => {
+            let journal = lab.dev(journal)?.path();
+            format!("{files},{},journal_path={journal}", plan.opts)
+        }
     })
 }
 

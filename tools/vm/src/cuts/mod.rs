@@ -62,12 +62,14 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Runs seed after seed until there have been `cuts` cuts. `report` is told of
+/// Runs seed after seed until there have been `cuts` cuts, `external`: of filesystems
+/// with their journal on a device of its own. `report` is told of
 /// each and says whether to go on; what a cut lost comes as an error.
 pub fn run(
     lab: &mut Lab,
     first: u64,
     cuts: u64,
+    external: bool,
     mut report: impl FnMut(u64, Result<Tally>) -> Result<bool>,
 ) -> Result<()> {
     let before = lab.config.clone();
@@ -78,7 +80,7 @@ pub fn run(
     })?;
     let mut done = 0;
     for seed in first.. {
-        let outcome = cycle::run(lab, seed);
+        let outcome = cycle::run(lab, seed, external);
         // A seed that failed has cut the power at least once.
         done += outcome.as_ref().map_or(1, |tally| tally.cuts);
         if outcome.is_err() {

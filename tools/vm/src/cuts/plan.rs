@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a seed stands for: everything of a cut that can be chosen before.
 
+use bytelog_guest::proto::DeviceKind;
 use bytelog_guest::stress::Job;
 use std::time::Duration;
 
@@ -10,8 +11,43 @@ const LOGS: [&str; 2] = [
     "-J size=4,fast_commit_size=64",
 ];
 
+/// Where the journal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Inside: a filesystem on each pmem device.
+    Internal,
+    /// One filesystem on `data`, its journal on `journal`.
+    External {
+        data: DeviceKind,
+        journal: DeviceKind,
+    },
+}
+
+const EXTERNAL: [Layout; 4] = {
+    use DeviceKind::{Disk, Sync, Virtio};
+    [
+        Layout::External {
+            data: Disk,
+            journal: Sync,
+        },
+        Layout::External {
+            data: Disk,
+            journal: Virtio,
+        },
+        Layout::External {
+            data: Virtio,
+            journal: Sync,
+        },
+        Layout::External {
+            data: Sync,
+            journal: Virtio,
+        },
+    ]
+};
+
 #[derive(Debug, Clone)]
 pub struct Plan {
+    pub layout: Layout,
     pub mkfs: &'static str,
     pub opts: &'static str,
     /// Threads on each device.
@@ -33,22 +69,29 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub fn new(seed: u64) -> Self {
+    /// `external`: with the journal on a device of its own. A picture is of pmem
+    /// alone, so that such cuts always kill.
+    pub fn new(seed: u64, external: bool) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let opts = [
-            "dax=always,commit=600,dax_fc_bytelog=on",
-            "dax=always,commit=1,dax_fc_bytelog=on",
-            "dax=always,commit=600,dax_fc_bytelog=force",
+            "commit=600,dax_fc_bytelog=on",
+            "commit=1,dax_fc_bytelog=on",
+            "commit=600,dax_fc_bytelog=force",
         ];
-        let kill = seed % 5 == 0;
-        let replay_cuts = if seed % 4 == 0 { 2 } else { 0 };
+        let kill = external || seed % 5 == 0;
+        let replay_cuts = if !external && seed % 4 == 0 { 2 } else { 0 };
+        let layout = match EXTERNAL.get(seed as usize % EXTERNAL.len()) {
+            Some(layout) if external => *layout,
+            _ => Layout::Internal,
+        };
         Self {
+            layout,
             mkfs: LOGS[rng.usize(..LOGS.len())],
             opts: opts[rng.usize(..opts.len())],
             threads: rng.u64(1..=4),
             acks: rng.u64(40..400),
             delay: Duration::from_micros(rng.u64(..20_000)),
-            calm: seed % 2 == 0,
+            calm: (seed / EXTERNAL.len() as u64 + seed) % 2 == 0,
             kill,
             replay_cuts: (0..replay_cuts)
                 .map(|_| (Duration::from_micros(rng.u64(..40_000)), rng.usize(..2)))
@@ -63,7 +106,21 @@ impl Plan {
         Job {
             seed: (self.seed << 8) + (device << 4) + thread,
             calm: self.calm,
+            aligned: self.layout.on_disk(),
         }
+    }
+}
+
+impl Layout {
+    /// Files are on a disk, which has no DAX.
+    pub fn on_disk(self) -> bool {
+        matches!(
+            self,
+            Self::External {
+                data: DeviceKind::Disk,
+                ..
+            }
+        )
     }
 }
 
@@ -74,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_seed_is_a_plan() {
-        let text = |seed| format!("{:?}", Plan::new(seed));
+        let text = |seed| format!("{:?}", Plan::new(seed, seed == 4));
         assert_eq!(text(3), text(3));
         assert_ne!(text(3), text(4));
     }
@@ -83,7 +140,7 @@ mod tests {
     fn no_two_jobs_are_the_same() {
         let mut seen = HashSet::new();
         for seed in 0..20 {
-            let plan = Plan::new(seed);
+            let plan = Plan::new(seed, seed % 2 == 0);
             for device in 0..2 {
                 for thread in 0..4 {
                     assert!(seen.insert(plan.job(device, thread).seed));

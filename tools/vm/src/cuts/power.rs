@@ -52,13 +52,15 @@ pub fn cut(
     Ok(acks)
 }
 
+const IMAGES: [&str; 3] = [config::VIRTIO_IMAGE, config::SYNC_IMAGE, config::DISK_IMAGE];
+
 fn kept(image: &str) -> String {
     format!("crashed-{image}")
 }
 
-/// Keeps the filesystems as a cut left them: replay changes the devices.
+/// Keeps the filesystems as the last cut left them: replay changes the devices.
 pub fn keep() -> Result<()> {
-    for image in [config::VIRTIO_IMAGE, config::SYNC_IMAGE] {
+    for image in IMAGES {
         let kept = kept(image);
         let mut from = File::open(image)?.take(FS_MIB << 20);
         let mut to = File::create(&kept).with_context(|| kept.clone())?;
@@ -69,7 +71,7 @@ pub fn keep() -> Result<()> {
 
 /// Gives what was kept the name of its seed, for whoever looks into a loss.
 pub fn keep_as(seed: u64) -> Result<()> {
-    for image in [config::VIRTIO_IMAGE, config::SYNC_IMAGE] {
+    for image in IMAGES {
         if Path::new(&kept(image)).exists() {
             std::fs::rename(kept(image), format!("lost-{seed}-{image}"))?;
         }

@@ -2,7 +2,7 @@
 //! Cuts while a mount replays.
 
 use super::plan::Plan;
-use super::{power, Tally};
+use super::{cycle, power, Tally};
 use crate::host::Tear;
 use crate::lab::{Dev, Lab};
 use crate::messages;
@@ -29,7 +29,8 @@ pub fn cut(
         path: PRINTK.into(),
         data: "7".into(),
     })?;
-    let request = lab.start_mount(dev, plan.opts)?;
+    let opts = cycle::options(lab, plan)?;
+    let request = lab.start_mount(dev, &opts)?;
     let vm = lab.vm()?;
     let begun = loop {
         if vm.console.shows_new(messages::REPLAYING)? {

@@ -59,6 +59,11 @@ impl Host {
         Ok(errno)
     }
 
+    /// What the image has now is durable: it was changed from outside.
+    pub fn all_durable(&self, image: &str) -> Result<()> {
+        self.take(&File::open(image).with_context(|| image.to_owned())?)
+    }
+
     /// From now on flushes fail with this error; 0 for none.
     pub fn fail_with(&self, errno: i32) {
         self.errno.store(errno, SeqCst);

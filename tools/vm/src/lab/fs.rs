@@ -21,26 +21,31 @@ impl Lab {
 
     /// Makes an ext4 whose journal is on a device of its own, or a partition of it.
     pub fn mkfs_external(&mut self, dev: &Dev, journal: &Dev, size: &str) -> Result<()> {
-        self.mkfs_external_with(dev, journal, size, 4096)
+        self.mkfs_external_with(dev, journal, size, 4096, 64)
     }
 
-    /// The same with blocks of so many bytes.
+    /// The same with blocks of so many bytes, and a journal of so many MiB.
     pub fn mkfs_external_with(
         &mut self,
         dev: &Dev,
         journal: &Dev,
         size: &str,
         block: u64,
+        journal_mib: u64,
     ) -> Result<()> {
         let (path, on) = (dev.path(), journal.path());
         self.must_run(&format!(
             "mke2fs -q -F -b {block} -O journal_dev {on} {}",
-            (64 << 20) / block
+            (journal_mib << 20) / block
         ))?;
         self.must_run(&format!(
             "mke2fs -q -F -t ext4 -b {block} -O fast_commit -N 4096 -E lazy_itable_init=0 \
              -J device={on} {path} {size}"
         ))?;
+        // After the device's own superblock.
+        let blocks = (1..=(journal_mib << 20) / block).collect();
+        self.journals
+            .insert(journal.name.clone(), JournalMap { blocks });
         self.externals.insert(dev.name.clone(), journal.clone());
         Ok(())
     }

@@ -297,7 +297,7 @@ impl Lab {
             Image::open(&dev)?.write(0, bytes)?;
             self.forget_cache(&dev)?;
         }
-        Ok(())
+        self.vm()?.host()?.all_durable(config::VIRTIO_IMAGE)
     }
 
     /// Goes on with another machine, made of the same devices if their sizes agree.

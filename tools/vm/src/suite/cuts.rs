@@ -16,7 +16,7 @@ const CUTS: u64 = 20;
 fn random(lab: &mut Lab) -> Result<()> {
     let mut all = Tally::default();
     let first = lab.seed;
-    cuts::run(lab, first, CUTS, |seed, outcome| {
+    cuts::run(lab, first, CUTS, false, |seed, outcome| {
         all += outcome.with_context(|| format!("make soak CUTS=1 SEED={seed} repeats it"))?;
         Ok(true)
     })?;

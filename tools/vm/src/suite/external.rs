@@ -123,7 +123,7 @@ fn declined(lab: &mut Lab) -> Result<()> {
         (&pmem, &disk, 4096, NO_DAX_DEVICE),
         (&disk, &pmem, 1024, BLOCK_SIZE),
     ] {
-        lab.mkfs_external_with(data, journal, SIZE, block)?;
+        lab.mkfs_external_with(data, journal, SIZE, block, 64)?;
         let log = lab.mount(data, &options(journal))?;
         ensure!(any(&log, says), "no \"{says}\" in {log:?}");
         let shown = lab.shown_options(&data.dir())?;
