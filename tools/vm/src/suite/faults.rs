@@ -18,6 +18,10 @@ pub const TESTS: &[Test] = &[
         name: "fault-ext4-error-aborts-the-journal",
         run: journal_abort,
     },
+    Test {
+        name: "fault-read-only-and-back",
+        run: read_only,
+    },
 ];
 
 const OPTS: &str = "dax=always,commit=600,dax_fc_bytelog=on";
@@ -108,6 +112,39 @@ fn journal_abort(lab: &mut Lab) -> Result<()> {
         ensure!(verdict.lost == 0, "{}: {verdict:?}", dev.label());
         lab.must_run(&format!("ls {}/before", dev.dir()))?;
         lab.umount(&dev.dir())?;
+    }
+    Ok(())
+}
+
+/// The log stops with the writing and goes on with it; a cut comes after that.
+fn read_only(lab: &mut Lab) -> Result<()> {
+    lab.with(Ext4::ByteLog)?;
+    let spec = Spec::new(Kind::Fast, lab.seed, 60);
+    let mut fsyncs = Vec::new();
+    for dev in lab.pmem()? {
+        lab.mkfs(&dev, "", "48M")?;
+        lab.mount(&dev, OPTS)?;
+        fsyncs.push(lab.work(&dev, &spec)?.fsyncs);
+        lab.must_run(&format!("mount -o remount,ro {}", dev.dir()))?;
+        let refused = lab.run(&format!("touch {}/refused", dev.dir()))?;
+        ensure!(refused.status != 0, "{}: still writable", dev.label());
+        lab.must_run(&format!("mount -o remount,rw {}", dev.dir()))?;
+        let before = lab.stats(&dev)?;
+        for i in 0..10 {
+            synced(lab, &dev, &format!("after{i}"))?;
+        }
+        let now = lab.stats(&dev)?;
+        ensure!(
+            now.fast > before.fast,
+            "{}: no fast commits: {now:?}",
+            dev.label()
+        );
+    }
+    lab.cut()?;
+    lab.with(Ext4::ByteLog)?;
+    for (dev, fsyncs) in lab.pmem()?.into_iter().zip(fsyncs) {
+        lab.mount(&dev, OPTS)?;
+        all_there(lab, &dev, &spec, fsyncs, "after9")?;
     }
     Ok(())
 }
