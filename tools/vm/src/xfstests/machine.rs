@@ -7,7 +7,7 @@ use super::record::{Entry, Mode};
 use crate::lab::{Ext4, Lab};
 use anyhow::{ensure, Context, Result};
 use bytelog_guest::proto::{Cmd, DeviceKind, RunResult};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ const MODULES: [&str; 8] = [
 
 /// The root, writable in memory, with the tests in it. The disks are the machine's
 /// second and third.
-const SETUP: &str = "
+const SETUP: &str = r##"
 mkdir -p /lower /over /xroot
 mount -t squashfs -o ro /dev/vdb /lower
 mount -t tmpfs tmpfs /over
@@ -40,9 +40,14 @@ mount -t overlay -o lowerdir=/lower,upperdir=/over/upper,workdir=/over/work over
 mount -t squashfs -o ro /dev/vdc /xroot/xfstests
 for dir in proc sys dev lib/modules; do mount --rbind /$dir /xroot/$dir; done
 mkdir -p /xroot/dev/shm
+# With the feature bit set, as it is while mounted, dumpe2fs shows nothing unless it
+# has to; xfstests asks it whether there is a journal.
+mkdir -p /xroot/usr/local/bin
+printf '#!/bin/sh\nexec /usr/sbin/dumpe2fs -f "$@"\n' >/xroot/usr/local/bin/dumpe2fs
+chmod +x /xroot/usr/local/bin/dumpe2fs
 for dir in tmp dev/shm results; do mount -t tmpfs tmpfs /xroot/$dir; done
 ln -sf /proc/self/fd /dev/fd
-";
+"##;
 
 /// A machine in one of the modes.
 pub struct Machine<'a> {
@@ -134,22 +139,25 @@ impl<'a> Machine<'a> {
             argv,
             stdin: String::new(),
         })?;
-        let mut done: Vec<Entry> = Vec::new();
+        let mut seen = 0;
+        let mut waiting: VecDeque<Entry> = VecDeque::new();
         let mut current: Option<String> = None;
         let mut since = Instant::now();
         let broken = loop {
             sleep(LOOK);
             let looked = self.lab.vm()?.answered(id).and_then(|ended| {
+                let counts = self.counts()?;
                 let said = self.lab.run(&format!("cat {ROOT}/results/log"))?.output;
-                Ok((ended, output::parse(&said, ended)))
+                Ok((ended, counts, output::parse(&said, ended)))
             });
-            let (ended, (said, running)) = match looked {
+            let (ended, counts, (said, running)) = match looked {
                 Ok(found) => found,
                 // The machine is gone, or does not answer any more.
                 Err(err) => break Some((Outcome::Crash, format!("{err:#}"))),
             };
-            for said in said.into_iter().skip(done.len()) {
-                done.push(Entry {
+            for said in said.into_iter().skip(seen) {
+                seen += 1;
+                waiting.push_back(Entry {
                     test: said.name,
                     mode: self.mode,
                     outcome: said.outcome,
@@ -158,6 +166,19 @@ impl<'a> Machine<'a> {
                     counts: Counts::default(),
                 });
                 since = Instant::now();
+            }
+            // What happened during a test is known when the next one starts.
+            while let Some(mut entry) = waiting.pop_front() {
+                match counts.get(&entry.test) {
+                    Some(counts) => entry.counts = *counts,
+                    None if ended => {}
+                    None => {
+                        waiting.push_front(entry);
+                        break;
+                    }
+                }
+                let files = self.files(&entry);
+                report(entry, &files)?;
             }
             if ended {
                 break None;
@@ -172,16 +193,12 @@ impl<'a> Machine<'a> {
                 limit + AROUND
             };
             if since.elapsed() > allowed {
-                break Some((
-                    Outcome::Timeout,
-                    format!("no end after {} s", limit.as_secs()),
-                ));
+                let text = format!("no end after {} s", limit.as_secs());
+                break Some((Outcome::Timeout, text));
             }
         };
-        self.count(&mut done);
-        for entry in done {
-            let files = self.files(&entry);
-            report(entry, &files)?;
+        for entry in waiting {
+            report(entry, &[])?;
         }
         if let Some((outcome, text)) = broken {
             let test = current.with_context(|| format!("xfstests did not start: {text}"))?;
@@ -200,14 +217,10 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Adds what the kernel counted, if it can still be asked.
-    fn count(&mut self, done: &mut [Entry]) {
-        let text = self.lab.run(&format!("cat {ROOT}{}", counts::FILE));
-        let text = text.map(|result| result.output).unwrap_or_default();
-        let counts: HashMap<_, _> = counts::of_tests(&text).into_iter().collect();
-        for entry in done {
-            entry.counts = counts.get(&entry.test).copied().unwrap_or_default();
-        }
+    /// What the kernel counted during each test that has ended.
+    fn counts(&mut self) -> Result<HashMap<String, Counts>> {
+        let text = self.lab.run(&format!("cat {ROOT}{}", counts::FILE))?.output;
+        Ok(counts::of_tests(&text).into_iter().collect())
     }
 
     /// What a failed test left.

@@ -71,7 +71,8 @@ impl Record {
         Ok(record)
     }
 
-    fn note(&mut self, entry: Entry) {
+    /// Takes a run in, without writing it down.
+    pub fn note(&mut self, entry: Entry) {
         let key = (entry.test.clone(), entry.mode);
         self.runs.entry(key).or_default().push(entry);
     }
