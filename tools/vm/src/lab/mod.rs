@@ -15,6 +15,7 @@ use bytelog_guest::proto::{Cmd, DeviceKind, FcStats, IoCounts, RunResult};
 use bytelog_guest::tree::Tree;
 use bytelog_guest::workload::Spec;
 use std::collections::HashMap;
+use std::thread::sleep;
 use std::time::Duration;
 
 pub const WORKLOAD: Duration = Duration::from_secs(240);
@@ -338,8 +339,38 @@ impl Lab {
         }
     }
 
+    /// Has kmemleak look for objects that nobody knows any more, in a kernel that
+    /// has it.
+    fn check_leaks(&mut self) -> Result<()> {
+        const KMEMLEAK: &str = "/sys/kernel/debug/kmemleak";
+        // It believes in no leak that is younger than 5 seconds.
+        const AGE: Duration = Duration::from_secs(6);
+        let read = || Cmd::Read {
+            path: KMEMLEAK.into(),
+        };
+        let Some(vm) = &mut self.vm else {
+            return Ok(());
+        };
+        if vm.call::<String>(read()).is_err() {
+            return Ok(());
+        }
+        // What is found twice was not just on its way from one place to another.
+        for _ in 0..2 {
+            sleep(AGE);
+            let scan = Cmd::Write {
+                path: KMEMLEAK.into(),
+                data: "scan".into(),
+            };
+            vm.call_for::<()>(scan, WORKLOAD)?;
+        }
+        let found: String = vm.call(read())?;
+        ensure!(found.is_empty(), "kmemleak: {found}");
+        Ok(())
+    }
+
     /// Switches the machine off, if there is one.
     pub fn power_off(&mut self) -> Result<()> {
+        self.check_leaks()?;
         self.mounts.clear();
         self.loaded = None;
         match self.vm.take() {
