@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How to export.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -22,6 +22,9 @@ pub struct Args {
     /// Leave the device as it is, and export a copy of it, written to this new file.
     #[arg(long, value_name = "FILE")]
     pub to: Option<PathBuf>,
+    /// The same for a journal on a device of its own.
+    #[arg(long, value_name = "FILE", requires = "to")]
+    pub journal_to: Option<PathBuf>,
     /// Only tell what would be done, and whether there is room.
     #[arg(long)]
     pub dry_run: bool,
@@ -58,18 +61,16 @@ pub fn export(place: &Place, args: &Args) -> Result<Told> {
         (None, false) => convert(&Image::open(place, Access::Write)?, false, false)?,
         (Some(to), false) => {
             let image = Image::open(place, Access::Unused)?;
-            if image.journal.is_external() {
-                return Err(Error::refused(
-                    image.store.name(),
-                    "only one file can be copied, and its journal is on another device",
-                )
-                .remedy("copy both yourself, and export the copies with --journal"));
-            }
+            let journal = journal_copy(&image, args)?;
             // Before a large copy is made for nothing.
             convert(&image, true, true)?;
-            copy(place, to)?;
+            copy(&place.path, to)?;
+            if let Some((from, to)) = &journal {
+                copy(from, to)?;
+            }
             let place = Place {
                 path: to.clone(),
+                journal: journal.map(|(_, to)| to),
                 ..place.clone()
             };
             convert(&Image::open(&place, Access::Write)?, true, false)?
@@ -87,9 +88,27 @@ pub fn export(place: &Place, args: &Args) -> Result<Told> {
     })
 }
 
+/// The journal's own device, where it has one, and the file for a copy of it.
+fn journal_copy(image: &Image, args: &Args) -> Result<Option<(PathBuf, PathBuf)>> {
+    match (image.journal.is_external(), &args.journal_to) {
+        (false, None) => Ok(None),
+        (true, Some(to)) => Ok(Some((image.journal.store.name().into(), to.clone()))),
+        (true, None) => Err(Error::refused(
+            image.store.name(),
+            "the journal is on a device of its own",
+        )
+        .remedy("name a file for its copy with --journal-to")),
+        (false, Some(_)) => Err(Error::refused(
+            image.store.name(),
+            "the journal is in the filesystem",
+        )
+        .remedy("leave --journal-to out")),
+    }
+}
+
 /// Copies the whole file or device, leaving out what is zero.
-fn copy(place: &Place, to: &PathBuf) -> Result<()> {
-    let from_name = place.path.display().to_string();
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let from_name = from.display().to_string();
     let to_name = to.display().to_string();
     let read = |error: std::io::Error| Error::failed(&from_name, error);
     let wrote = |error: std::io::Error| {
@@ -100,9 +119,9 @@ fn copy(place: &Place, to: &PathBuf) -> Result<()> {
             false => error,
         }
     };
-    let mut from = File::open(&place.path).map_err(read)?;
-    let len = from.seek(SeekFrom::End(0)).map_err(read)?;
-    from.rewind().map_err(read)?;
+    let mut source = File::open(from).map_err(read)?;
+    let len = source.seek(SeekFrom::End(0)).map_err(read)?;
+    source.rewind().map_err(read)?;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -110,7 +129,7 @@ fn copy(place: &Place, to: &PathBuf) -> Result<()> {
         .map_err(wrote)?;
     let mut chunk = vec![0; CHUNK];
     loop {
-        let got = from.read(&mut chunk).map_err(read)?;
+        let got = source.read(&mut chunk).map_err(read)?;
         let bytes = chunk.get(..got).unwrap_or_default();
         if bytes.is_empty() {
             break;

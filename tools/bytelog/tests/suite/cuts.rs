@@ -26,11 +26,13 @@ pub fn cuts(image: &Bytes, ops: &[Op], seed: u64) -> Vec<Cut> {
     }];
     for (number, op) in ops.iter().enumerate() {
         match op {
-            Op::Sync => {
-                for (at, sector) in pending.drain(..) {
-                    durable.write(at, &sector);
+            Op::Sync { from, to } => pending.retain(|(at, sector)| {
+                let is_synced = (*from..*to).contains(at);
+                if is_synced {
+                    durable.write(*at, sector);
                 }
-            }
+                !is_synced
+            }),
             Op::Write { at, bytes } => {
                 for (step, sector) in bytes.chunks(SECTOR).enumerate() {
                     pending.push((at + (step * SECTOR) as u64, sector.to_vec()));

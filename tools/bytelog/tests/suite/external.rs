@@ -3,18 +3,22 @@
 //! A filesystem whose journal is on a device of its own. mke2fs would want block
 //! devices for it; so the two are made apart, and then told of one another.
 
-use crate::fixture::{e2, Dir, Fixture};
+use crate::cuts::{cuts, Cut};
+use crate::fixture::{e2, present, Dir, Fixture};
 use crate::forge::{commit, edit_superblock, tlvs, write_v1_log, AreaRam, NONCE, TID};
-use crate::ram::{Bytes, Ram};
-use crate::snapshots::check_in;
+use crate::ram::{Bytes, Part, Ram};
+use crate::snapshots::{check_in, run_at};
 use bytelog::crc::Crc32c;
 use bytelog::geometry::Geometry;
 use bytelog::reader::ReadArea;
 use bytelog::writer::{LogWriter, MIN_STAGING};
 use bytelog_cli::crc::Crc;
+use bytelog_cli::export::export;
 use bytelog_cli::image::Image;
 use bytelog_cli::jbd2::area::Area;
+use bytelog_cli::log::inspect::{inspect, State};
 use std::fs;
+use std::rc::Rc;
 
 const JOURNAL_UUID: &str = "a5a5a5a5-1111-2222-3333-444444444444";
 /// Offset of the journal's superblock on its device.
@@ -125,4 +129,113 @@ fn snapshots() {
     let more = ["--journal", "journal.img"];
     check_in("external", &External::crashed(5).save(), &more);
     check_in("v1-external", &External::crashed_on_v1(5).save(), &more);
+}
+
+/// e2fsck replays what is at `disk` with its journal.
+fn everything_is_there(external: &External, dir: &Dir, disk: &str, journal: &str) {
+    let line = format!("e2fsck -fy -j {}", dir.path(journal).display());
+    let (status, said) = e2(&line, &dir.path(disk), None);
+    assert!(status <= 1, "{line}: {status}: {said}");
+    let there = present(&dir.path(disk), &external.fixture.files, dir);
+    assert!(there.iter().all(|there| *there), "{there:?}: {said}");
+}
+
+#[test]
+fn exports() {
+    let external = External::crashed(9);
+    let dir = external.save();
+    let disk = dir.path("disk.img");
+    let with = ["--journal", "journal.img"];
+    let refused = run_at(&disk, &["export", "--to", "copy.img"], &with);
+    assert!(
+        refused.contains("--journal-to") && refused.ends_with("exit 4\n"),
+        "{refused}"
+    );
+    let to = [
+        "export",
+        "--to",
+        "copy.img",
+        "--journal-to",
+        "copy-journal.img",
+    ];
+    let said = run_at(&disk, &to, &with);
+    assert!(
+        said.contains("5 fast commits") && said.ends_with("exit 0\n"),
+        "{said}"
+    );
+    // The originals are as they were.
+    assert!(fs::read(&disk).unwrap() == external.fs.whole());
+    assert!(fs::read(dir.path("journal.img")).unwrap() == external.journal.whole());
+    everything_is_there(&external, &dir, "copy.img", "copy-journal.img");
+    let said = run_at(&disk, &["export"], &with);
+    assert!(said.ends_with("exit 0\n"), "{said}");
+    everything_is_there(&external, &dir, "disk.img", "journal.img");
+}
+
+#[test]
+fn fsck() {
+    let external = External::crashed(9);
+    let dir = external.save();
+    let disk = dir.path("disk.img");
+    let said = run_at(&disk, &["fsck"], &["--journal", "journal.img", "--", "-fy"]);
+    assert!(
+        said.contains("recovering journal") && said.ends_with("exit 0\n"),
+        "{said}"
+    );
+    let there = present(&disk, &external.fixture.files, &dir);
+    assert!(there.iter().all(|there| *there), "{there:?}: {said}");
+}
+
+/// Both, one behind the other.
+fn open_parts(ram: &Rc<Ram>, middle: u64) -> Image {
+    let end = ram.bytes.borrow().len();
+    let part = |from, to| {
+        let ram = ram.clone();
+        Rc::new(Part { ram, from, to })
+    };
+    Image::of(part(0, middle), |_| Ok(part(middle, end))).unwrap()
+}
+
+/// What recovery would replay.
+fn log_of(image: &Image) -> (State, Vec<u8>, bool) {
+    let found = inspect(image, None).unwrap();
+    assert_eq!(found.damage, None);
+    let tlvs = found.stock.as_ref().map(|stock| stock.tlvs.clone());
+    let tlvs = tlvs.unwrap_or_else(|| found.tlvs());
+    (found.state, tlvs, image.sb.has_bytelog())
+}
+
+/// Each device keeps what it was told to, and of the rest any part.
+#[test]
+fn a_cut_leaves_the_one_or_the_other() {
+    let external = External::crashed(9);
+    let both = [external.fs.whole(), external.journal.whole()].concat();
+    let both = Bytes::new(both);
+    let middle = external.fs.len();
+    let ram = Ram::new(both.clone());
+    let (state, tlvs, _) = log_of(&open_parts(&ram, middle));
+    assert_eq!(state, State::V2);
+    export(&open_parts(&ram, middle), false, false).unwrap();
+    assert_eq!(
+        log_of(&open_parts(&ram, middle)),
+        (State::Stock, tlvs.clone(), false)
+    );
+    let (mut ours, mut stock) = (0, 0);
+    for Cut { image, what } in cuts(&both, &ram.ops.borrow(), 31) {
+        let ram = Ram::new(image);
+        let (state, now, bit) = log_of(&open_parts(&ram, middle));
+        assert_eq!(now, tlvs, "{what}: {state:?}");
+        match state {
+            State::V2 => {
+                ours += 1;
+                assert!(bit, "{what}");
+            }
+            State::Stock => stock += 1,
+            other => panic!("{what}: {other:?}"),
+        }
+        export(&open_parts(&ram, middle), false, false).unwrap();
+        let done = log_of(&open_parts(&ram, middle));
+        assert_eq!(done, (State::Stock, tlvs.clone(), false), "{what}");
+    }
+    assert!(ours > 10 && stock > 10, "{ours} {stock}");
 }

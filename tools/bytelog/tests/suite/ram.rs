@@ -13,8 +13,15 @@ use std::sync::Arc;
 /// What a store was asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
-    Write { at: u64, bytes: Vec<u8> },
-    Sync,
+    Write {
+        at: u64,
+        bytes: Vec<u8>,
+    },
+    /// What lies in this range is durable.
+    Sync {
+        from: u64,
+        to: u64,
+    },
 }
 
 /// Bytes, with sectors that differ from those they began as.
@@ -128,7 +135,44 @@ impl Store for Ram {
     }
 
     fn sync(&self) -> Result<()> {
-        self.ops.borrow_mut().push(Op::Sync);
+        let (from, to) = (0, self.len());
+        self.ops.borrow_mut().push(Op::Sync { from, to });
+        Ok(())
+    }
+}
+
+/// A part of such a store, as if it were a device of its own.
+pub struct Part {
+    pub ram: Rc<Ram>,
+    pub from: u64,
+    pub to: u64,
+}
+
+impl Store for Part {
+    fn name(&self) -> &str {
+        "part"
+    }
+
+    fn len(&self) -> u64 {
+        self.to - self.from
+    }
+
+    fn read_at(&self, at: u64, buf: &mut [u8]) -> Result<()> {
+        let end = at.checked_add(buf.len() as u64);
+        if end.is_none_or(|end| end > self.len()) {
+            return Err(Error::refused("part", "beyond the end").at(at));
+        }
+        self.ram.read_at(self.from + at, buf)
+    }
+
+    fn write_at(&self, at: u64, bytes: &[u8]) -> Result<()> {
+        assert!(at + bytes.len() as u64 <= self.len());
+        self.ram.write_at(self.from + at, bytes)
+    }
+
+    fn sync(&self) -> Result<()> {
+        let (from, to) = (self.from, self.to);
+        self.ram.ops.borrow_mut().push(Op::Sync { from, to });
         Ok(())
     }
 }
