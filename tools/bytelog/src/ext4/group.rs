@@ -36,7 +36,7 @@ impl Group {
                 .remedy("the filesystem is damaged: see e2fsck"))
             }
         };
-        let at = sb.group_desc_at(group);
+        let at = desc_at(sb, group);
         let raw = store.read(at, usize::from(sb.desc_size()))?;
         Ok((Self { raw, at }, index))
     }
@@ -77,4 +77,23 @@ impl Group {
         }
         Ok(block)
     }
+}
+
+/// Bytes from the start of the filesystem to the descriptor of a group.
+fn desc_at(sb: &Superblock, group: u32) -> u64 {
+    let (group, len, size) = (u64::from(group), u64::from(sb.desc_size()), sb.block_size());
+    let per_block = size / len;
+    let (block, index) = (group / per_block, group % per_block);
+    let first = u64::from(sb.first_data_block());
+    let is_meta = sb
+        .first_meta_bg()
+        .is_some_and(|meta| block >= u64::from(meta));
+    if !is_meta {
+        return (first + 1 + block) * size + index * len;
+    }
+    // In the first of the groups that the block describes, behind a backup of the
+    // superblock, if that has one.
+    let start = (first + block * per_block * u64::from(sb.blocks_per_group())) * size;
+    let is_behind = block == 0 || sb.backups().contains(&start);
+    start + u64::from(is_behind) * size + index * len
 }

@@ -204,23 +204,11 @@ impl Superblock {
         le32(&self.raw, field::RO_COMPAT) & features != 0
     }
 
-    /// Bytes from the start of the filesystem to the descriptor of a group.
-    pub fn group_desc_at(&self, group: u32) -> u64 {
-        let (group, len) = (u64::from(group), u64::from(self.desc_size()));
-        let per_block = self.block_size() / len;
-        let (block, index) = (group / per_block, group % per_block);
-        let first = u64::from(self.first_data_block());
-        let size = self.block_size();
-        let is_meta = self.incompat() & INCOMPAT_META_BG != 0
-            && block >= u64::from(le32(&self.raw, field::FIRST_META_BG));
-        if !is_meta {
-            return (first + 1 + block) * size + index * len;
-        }
-        // In the first of the groups that the block describes, behind a backup of the
-        // superblock, if that has one.
-        let start = (first + block * per_block * u64::from(self.blocks_per_group())) * size;
-        let is_behind = block == 0 || self.backups().contains(&start);
-        start + u64::from(is_behind) * size + index * len
+    /// The first block of group descriptors that lies among its groups, if there are
+    /// such.
+    pub fn first_meta_bg(&self) -> Option<u32> {
+        let has = self.incompat() & INCOMPAT_META_BG != 0;
+        has.then(|| le32(&self.raw, field::FIRST_META_BG))
     }
 
     /// The filesystem's UUID, which seeds ByteLog's chain.

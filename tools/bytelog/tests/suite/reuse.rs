@@ -4,10 +4,11 @@
 //! them nothing of that.
 
 use crate::export::exported;
-use crate::fixture::{e2fsck, open, Dir, Fixture, Made};
+use crate::fixture::{e2, e2fsck, open, Dir, Fixture, Made};
 use crate::forge::{tlv, with_log, with_stock_log};
 use crate::ram::{Bytes, Ram};
 use bytelog_cli::export::export;
+use bytelog_cli::ext4::group::Group;
 
 /// Offsets of an inode.
 const SIZE: usize = 0x04;
@@ -137,4 +138,40 @@ fn of_the_same_file() {
     assert_eq!(done.reused_inodes, 0);
     let said = checked(&after, &fixture.files[6]);
     assert!(!said.contains("i_size"), "{said}");
+}
+
+/// Group descriptors that lie among the groups, and inodes of the second.
+#[test]
+fn of_other_groups() {
+    let layouts = [
+        "-b 1024 -O fast_commit",
+        "-b 1024 -g 512 -O fast_commit,meta_bg,^resize_inode",
+        "-b 1024 -O fast_commit,^64bit,^metadata_csum",
+    ];
+    for layout in layouts {
+        let mut fixture = Fixture::new(layout, 1);
+        let image = open(Ram::new(fixture.full.clone())).unwrap();
+        let per_group = image.sb.inodes_per_group();
+        let file = &mut fixture.files[0];
+        let groups = image.sb.inodes_count() / per_group;
+        for number in [file.ino, per_group + 1, (groups - 1) * per_group + 5] {
+            let (group, index) = Group::of_inode(image.store.as_ref(), &image.sb, number).unwrap();
+            let at = group
+                .inode_at(image.store.as_ref(), &image.sb, index)
+                .unwrap();
+            let told = group.uses_inode(image.store.as_ref(), &image.sb, index);
+            let dir = Dir::new();
+            let path = dir.path("disk.img");
+            std::fs::write(&path, fixture.full.whole()).unwrap();
+            std::fs::write(
+                dir.path("commands"),
+                format!("imap <{number}>\ntesti <{number}>\n"),
+            )
+            .unwrap();
+            let (_, said) = e2("debugfs -f -", &path, Some(&dir.path("commands")));
+            let place = format!("located at block {}, offset {:#06x}", at / 1024, at % 1024);
+            assert!(said.contains(&place), "{layout}: {place}: {said}");
+            assert_eq!(told.unwrap(), said.contains("marked in use"), "{said}");
+        }
+    }
 }
