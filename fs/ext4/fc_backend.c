@@ -337,6 +337,23 @@ int ext4_fc_backend_take_staged(struct super_block *sb)
 	return ext4_test_mount_flag(sb, EXT4_MF_FC_INELIGIBLE) ? -EAGAIN : 0;
 }
 
+/* Whether the bitmap has an inode; if it cannot be read, it is for others to say. */
+bool ext4_fc_backend_inode_used(struct super_block *sb, unsigned long ino)
+{
+	struct buffer_head *bitmap;
+	bool used;
+
+	if (!ext4_valid_inum(sb, ino))
+		return true;
+	ino--;
+	bitmap = ext4_read_inode_bitmap(sb, ino / EXT4_INODES_PER_GROUP(sb));
+	if (IS_ERR(bitmap))
+		return true;
+	used = ext4_test_bit(ino % EXT4_INODES_PER_GROUP(sb), bitmap->b_data);
+	brelse(bitmap);
+	return used;
+}
+
 /*
  * Replay: an orphan whose number is another inode's by now goes for good, with its
  * blocks.  The same inode, linked since, stays as it is.
@@ -345,20 +362,10 @@ void ext4_fc_backend_drop_orphan(struct super_block *sb, unsigned long ino,
 				 u32 generation)
 {
 	struct ext4_sb_info *sbi = EXT4_SB(sb);
-	ext4_group_t group = (ino - 1) / EXT4_INODES_PER_GROUP(sb);
-	struct buffer_head *bitmap;
 	struct inode *inode;
-	bool used;
 
-	if (!sbi->s_fc_backend || !ext4_valid_inum(sb, ino))
-		return;
-	bitmap = ext4_read_inode_bitmap(sb, group);
-	if (IS_ERR(bitmap))
-		return;
-	used = ext4_test_bit((ino - 1) % EXT4_INODES_PER_GROUP(sb),
-			     bitmap->b_data);
-	brelse(bitmap);
-	if (!used)
+	if (!sbi->s_fc_backend || !ext4_valid_inum(sb, ino) ||
+	    !ext4_fc_backend_inode_used(sb, ino))
 		return;
 	/* Lets ext4_iget() have inodes without links. */
 	sbi->s_mount_state |= EXT4_ORPHAN_FS;
