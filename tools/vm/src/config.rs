@@ -73,6 +73,9 @@ pub struct VmConfig {
     pub watch_flushes: bool,
     /// Images of further disks, which are only read.
     pub read_only: Vec<PathBuf>,
+    /// How many times as long as usual to wait for anything: a kernel that watches
+    /// itself is slow.
+    pub patience: u32,
     /// A shell on the terminal instead of the protocol; the value is the one
     /// for dax_fc_bytelog.
     pub shell: Option<String>,
@@ -98,7 +101,10 @@ impl VmConfig {
             // On a host with more to do the emulated timer can be late, which the
             // kernel takes for a board that has none.
             "no_timer_check".to_owned(),
-            "sysctl.kernel.hung_task_timeout_secs=40".to_owned(),
+            format!(
+                "sysctl.kernel.hung_task_timeout_secs={}",
+                40 * self.patience
+            ),
             format!("memmap={SYNC_MIB}M!{RAM_MIB}M"),
         ];
         if self.icount.is_some() {
@@ -224,6 +230,7 @@ mod tests {
             virtio_mib: VIRTIO_MIB,
             virtio_memory: false,
             watch_flushes: false,
+            patience: 1,
             read_only: Vec::new(),
             shell: None,
             root: None,

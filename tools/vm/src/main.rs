@@ -165,6 +165,10 @@ impl Common {
             virtio_mib: config::VIRTIO_MIB,
             virtio_memory: false,
             watch_flushes: false,
+            patience: match &self.kver {
+                Some(kver) if kver.ends_with("-debug") => 5,
+                _ => 1,
+            },
             read_only: Vec::new(),
             shell,
             root: None,

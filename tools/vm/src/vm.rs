@@ -41,6 +41,7 @@ pub struct Vm {
     child: Child,
     disks: &'static [[&'static str; 3]],
     channel: Channel,
+    patience: u32,
     host: Option<Arc<Host>>,
     pub console: Console,
     pub hello: Hello,
@@ -115,7 +116,7 @@ impl Vm {
         } else {
             BOOT
         };
-        if let Err(err) = channel.wait_ready(limit) {
+        if let Err(err) = channel.wait_ready(limit * config.patience) {
             bail!("boot: {err:#}\n{}", console.tail(30));
         }
         let child = starting.0.take().context("QEMU")?;
@@ -123,6 +124,7 @@ impl Vm {
             child,
             disks: config.disks(),
             channel,
+            patience: config.patience,
             host,
             console,
             hello: Hello {
@@ -157,16 +159,16 @@ impl Vm {
         what: &str,
         timeout: Duration,
     ) -> Result<T> {
-        let value = self.channel.reply(id, what, timeout)?;
+        let value = self.channel.reply(id, what, timeout * self.patience)?;
         Ok(serde_json::from_value(value)?)
     }
 
     pub fn wait_acks(&self, id: u64, n: u64, timeout: Duration) -> Result<()> {
-        self.channel.wait_acks(id, n, timeout)
+        self.channel.wait_acks(id, n, timeout * self.patience)
     }
 
     pub fn wait_total(&self, ids: &[u64], n: u64) -> Result<()> {
-        self.channel.wait_total(ids, n, TOTAL)
+        self.channel.wait_total(ids, n, TOTAL * self.patience)
     }
 
     pub fn answered(&self, id: u64) -> Result<bool> {
@@ -235,7 +237,7 @@ impl Vm {
     /// Switches the machine off in an orderly way.
     pub fn power_off(mut self) -> Result<()> {
         self.channel.send(Cmd::Poweroff)?;
-        let deadline = Instant::now() + POWER_OFF;
+        let deadline = Instant::now() + POWER_OFF * self.patience;
         while self.child.try_wait()?.is_none() {
             if Instant::now() > deadline {
                 bail!("the machine did not switch off within {POWER_OFF:?}");
