@@ -6,6 +6,7 @@
 use crate::cuts::{cuts, Cut};
 use crate::fixture::{e2, present, Dir, Fixture};
 use crate::forge::{commit, edit_superblock, tlvs, write_v1_log, AreaRam, NONCE, TID};
+use crate::fuzz::{look, Seed};
 use crate::ram::{Bytes, Part, Ram};
 use crate::snapshots::{check_in, run_at};
 use bytelog::crc::Crc32c;
@@ -13,6 +14,7 @@ use bytelog::geometry::Geometry;
 use bytelog::reader::ReadArea;
 use bytelog::writer::{LogWriter, MIN_STAGING};
 use bytelog_cli::crc::Crc;
+use bytelog_cli::error::Error;
 use bytelog_cli::export::export;
 use bytelog_cli::image::Image;
 use bytelog_cli::jbd2::area::Area;
@@ -24,7 +26,11 @@ const JOURNAL_UUID: &str = "a5a5a5a5-1111-2222-3333-444444444444";
 /// Offset of the journal's superblock on its device.
 const JOURNAL_SB: u64 = 4096;
 
+/// Damaged images.
+const DAMAGED: u64 = 200;
+
 /// A crashed filesystem and its journal.
+#[derive(Clone)]
 pub struct External {
     pub fixture: Fixture,
     pub fs: Bytes,
@@ -75,14 +81,14 @@ impl External {
         }
     }
 
-    pub fn open(&self) -> Image {
+    fn open(&self) -> Result<Image, Error> {
         let journal = Ram::new(self.journal.clone());
-        Image::of(Ram::new(self.fs.clone()), |_| Ok(journal)).unwrap()
+        Image::of(Ram::new(self.fs.clone()), |_| Ok(journal))
     }
 
     /// Changes the area.
     fn edit(mut self, edit: impl FnOnce(&Image, &mut Vec<u8>)) -> Self {
-        let image = self.open();
+        let image = self.open().unwrap();
         let area = Area::new(&image.journal, image.journal.sb.fc_blocks()).unwrap();
         let mut bytes = vec![0; area.len() as usize];
         edit(&image, &mut bytes);
@@ -203,6 +209,45 @@ fn log_of(image: &Image) -> (State, Vec<u8>, bool) {
     let tlvs = found.stock.as_ref().map(|stock| stock.tlvs.clone());
     let tlvs = tlvs.unwrap_or_else(|| found.tlvs());
     (found.state, tlvs, image.sb.has_bytelog())
+}
+
+/// Damage to the journal's device is answered or refused.
+#[test]
+fn no_damage_makes_it_panic() {
+    let external = External::crashed(9);
+    let image = external.open().unwrap();
+    let area = Area::new(&image.journal, image.journal.sb.fc_blocks()).unwrap();
+    let area = area.place(0).unwrap();
+    let places = [1024..2048, JOURNAL_SB..JOURNAL_SB + 256, area..area + 8192];
+    let (mut fine, mut refused) = (0, 0);
+    for seed in 0..DAMAGED {
+        let _seed = Seed(seed);
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut damaged = external.clone();
+        for _ in 0..rng.usize(1..4) {
+            let place = places[rng.usize(..places.len())].clone();
+            let at = rng.u64(place);
+            damaged.journal.write(at, &[rng.u8(..)]);
+        }
+        let mut sb = vec![0; 1024];
+        damaged.journal.read(JOURNAL_SB, &mut sb);
+        sb[0xfc..0x100].fill(0);
+        let crc = Crc::update(!0, &sb).to_be_bytes();
+        damaged.journal.write(JOURNAL_SB + 0xfc, &crc);
+        let done = damaged.open().and_then(|image| {
+            look(&image)?;
+            export(&image, seed % 2 == 0, false)?;
+            look(&image.reopen()?)
+        });
+        match done {
+            Ok(()) => fine += 1,
+            Err(error) => {
+                refused += 1;
+                assert!(error.remedy.is_some() || error.offset.is_some(), "{error}");
+            }
+        }
+    }
+    assert!(fine > 20 && refused > 20, "{fine} {refused}");
 }
 
 /// Each device keeps what it was told to, and of the rest any part.

@@ -13,12 +13,13 @@ use bytelog_cli::command::{dump, info, map, verify};
 use bytelog_cli::crc::Crc;
 use bytelog_cli::error::Error;
 use bytelog_cli::export::export;
+use bytelog_cli::image::Image;
 use fastrand::Rng;
 
 const IMAGES: u64 = 1000;
 
 /// Says, if the test ends with it, which image it was.
-struct Seed(u64);
+pub struct Seed(pub u64);
 
 impl Drop for Seed {
     fn drop(&mut self) {
@@ -89,19 +90,24 @@ fn damage(image: &mut Bytes, targets: &[Target], rng: &mut Rng) {
     }
 }
 
-/// All the subcommands; how far they got.
-fn run(image: &Bytes) -> Result<(), Error> {
-    let opened = open(Ram::new(image.clone()))?;
-    let told = info::info(&opened)?.text();
+/// The subcommands that only read.
+pub fn look(opened: &Image) -> Result<(), Error> {
+    let told = info::info(opened)?.text();
     assert!(!told.is_empty());
-    serde_json::to_string(&map::map(&opened, &map::Args::default())?).unwrap();
+    serde_json::to_string(&map::map(opened, &map::Args::default())?).unwrap();
     let args = dump::Args {
         raw: true,
         ..dump::Args::default()
     };
-    let _ = dump::dump(&opened, &args)?.text();
-    let verified = verify::verify(&opened)?;
+    let _ = dump::dump(opened, &args)?.text();
+    let verified = verify::verify(opened)?;
     serde_json::to_string(&verified).unwrap();
+    Ok(())
+}
+
+/// All the subcommands; how far they got.
+fn run(image: &Bytes) -> Result<(), Error> {
+    look(&open(Ram::new(image.clone()))?)?;
     for is_copy in [false, true] {
         let ram = Ram::new(image.clone());
         export(&open(ram.clone())?, is_copy, false)?;
