@@ -83,6 +83,6 @@ fn one(
         let part = after.used as f64 / after.capacity.max(1) as f64;
         rows.push(place, name, mode, "log_filled", part);
     }
-    println!("{place}: {name} {}", mode.name());
+    println!("{place}: {name} {}: {own:.0} instructions", mode.name());
     Ok(())
 }
