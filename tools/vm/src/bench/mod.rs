@@ -184,6 +184,9 @@ fn counted(
             }
         }
     }
+    if place.is_repeatable() && !options.smoke {
+        timed::count(machine, rows)?;
+    }
     if place.is_repeatable() && options.sweeps {
         sweep::sizes(machine, rows)?;
         tables::sizes(rows, place.name);

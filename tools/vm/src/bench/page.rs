@@ -135,6 +135,10 @@ fn plots(rows: &Rows, extra: &Extra) -> Vec<Plot> {
         }
     }
     plots.extend(fill(extra));
+    // Without a point there is no range that an axis could have.
+    for plot in &mut plots {
+        plot.curves.retain(|curve| !curve.points.is_empty());
+    }
     plots.retain(|plot| !plot.curves.is_empty());
     plots
 }
@@ -185,7 +189,10 @@ mod tests {
         let points = against(&rows, "sync", "links_", Mode::Bytelog, "instr_median");
         assert_eq!(points, [(1.0, 5000.0), (4000.0, 900_000.0)]);
         let extra = Extra {
-            samples: vec![("create", Mode::Bytelog, vec![3, 1, 2])],
+            samples: vec![
+                ("create", Mode::Bytelog, vec![3, 1, 2]),
+                ("append", Mode::Bytelog, vec![]),
+            ],
             ..Extra::default()
         };
         assert_eq!(plots(&rows, &extra).len(), 2);

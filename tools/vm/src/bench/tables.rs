@@ -90,6 +90,32 @@ fn device_work(rows: &Rows, device: &str) {
     print(&format!("{device}: per fsync, mean"), table, 2);
 }
 
+/// Instructions of jobs.
+pub fn jobs(rows: &Rows, device: &str, jobs: &[String]) {
+    let mut table = new(&[
+        "job",
+        "stock_fc",
+        "off",
+        "bytelog",
+        "off/stock",
+        "bytelog/stock",
+    ]);
+    for job in jobs {
+        let mut cells = vec![job.clone()];
+        for mode in [Mode::StockFc, Mode::Off, Mode::Bytelog] {
+            let value = rows.get(device, job, mode, "instr_per_op");
+            cells.push(value.map_or("-".to_owned(), |value| format!("{value:.0}")));
+        }
+        for mode in [Mode::Off, Mode::Bytelog] {
+            let ratio = rows.ratio(device, job, mode, "instr_per_op");
+            cells.push(ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.3}")));
+        }
+        table.add_row(cells);
+    }
+    let title = format!("{device}: instructions of jobs, per operation, all that they do");
+    print(&title, table, 1);
+}
+
 /// Ratios of times, with the lowest and the highest of the rounds.
 pub fn timed(rows: &Rows, device: &str, jobs: &[String]) {
     let mut table = new(&[

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Jobs timed as a whole, in alternating rounds, as ratios to stock fast commit. The
-//! machine has two CPUs, which QEMU emulates: the times are of emulated code.
+//! Jobs as a whole, against stock fast commit: the instructions of all that they do,
+//! where the machine counts them; and their times, in alternating rounds, in one with
+//! two CPUs, which QEMU emulates: the times are of emulated code.
 
 use super::machine::Machine;
 use super::rows::{Mode, Rows};
@@ -44,7 +45,28 @@ pub fn spread(mut values: Vec<f64>) -> Option<[f64; 3]> {
     Some([*values.first()?, *middle, *values.last()?])
 }
 
-/// Runs all jobs in a machine.
+/// Counts the instructions of the jobs of one thread, on a machine whose clock counts
+/// them. Reads and writes have no part in ByteLog, and must cost the same.
+pub fn count(machine: &mut Machine, rows: &mut Rows) -> Result<()> {
+    let place = machine.place.name;
+    let jobs = JOBS.iter();
+    let jobs: Vec<_> = jobs
+        .filter(|(job, _)| !matches!(job, Timed::Threads { .. }))
+        .collect();
+    for mode in MODES {
+        machine.set_up(mode, "")?;
+        for (job, ops) in &jobs {
+            let io = machine.time(*job, *ops, false)?;
+            let each = io.nanos as f64 / *ops as f64;
+            rows.push(place, &job.name(), mode, "instr_per_op", each);
+        }
+    }
+    let names: Vec<String> = jobs.iter().map(|(job, _)| job.name()).collect();
+    tables::jobs(rows, place, &names);
+    Ok(())
+}
+
+/// Runs all jobs in a machine in which time passes.
 pub fn run(machine: &mut Machine, rounds: u64, rows: &mut Rows) -> Result<()> {
     let mut all: Vec<Times> = JOBS
         .map(|(job, ops)| Times {
