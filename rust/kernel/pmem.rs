@@ -50,7 +50,10 @@ pub(crate) unsafe fn copy(addr: *mut u8, bytes: &[u8]) {
             }
         }
         // SAFETY: As above.
-        (from, to) = unsafe { (from.add(LINE), to.add(LINE)) };
+        unsafe {
+            from = from.add(LINE);
+            to = to.add(LINE);
+        }
         left -= LINE;
     }
     if left > 0 {
