@@ -199,6 +199,7 @@ impl Vm {
         let loss = match self.host.take() {
             Some(host) => {
                 let left = host.survivor(config::VIRTIO_IMAGE, tear)?;
+                host.release()?;
                 fs::write(config::VIRTIO_IMAGE, left.bytes)?;
                 left.loss
             }
@@ -221,6 +222,7 @@ impl Vm {
         let read = File::open(config::SYNC_IMAGE)
             .and_then(|file| file.take(sync_bytes).read_to_end(&mut sync));
         kill_process(pid, Signal::CONT).context("continue QEMU")?;
+        self.host()?.release()?;
         read.context(config::SYNC_IMAGE)?;
         Ok(Picture {
             acks,

@@ -4,14 +4,13 @@
 
 use super::plan::{Layout, Plan};
 use super::power::FS_MIB;
-use super::{power, replay, Tally};
+use super::{power, replay, Lost, Tally};
 use crate::host::Tear;
 use crate::lab::{Dev, Ext4, Lab};
-use anyhow::{ensure, Context, Result};
+use anyhow::{anyhow, Context, Result};
 use bytelog_guest::proto::{Cmd, DeviceKind};
 use bytelog_guest::stress::{Job, Verdict};
 use std::collections::HashSet;
-use std::thread::sleep;
 
 /// Sizes of a block in bytes, and of a journal on a device of its own.
 const BLOCK: u64 = 4096;
@@ -30,20 +29,19 @@ pub fn run(lab: &mut Lab, seed: u64, external: bool) -> Result<Tally> {
     let mut plan = Plan::new(seed, external);
     let mut tally = Tally::default();
     let threads = cut(lab, &mut plan, &mut tally)?;
-    for (delay, which) in plan.replay_cuts.clone() {
-        let dev = lab.pmem()?[which].clone();
+    for moment in plan.replay_cuts.clone() {
         let tear = tear(lab, &mut plan)?;
-        replay::cut(lab, &dev, &plan, delay, &tear, &mut tally)?;
+        replay::cut(lab, &plan, moment, &tear, &mut tally)?;
         power::keep()?;
     }
     lab.with(Ext4::ByteLog)?;
     for dev in devices(lab, &plan)? {
         let opts = options(lab, &plan)?;
-        let log = lab.mount(&dev, &opts)?;
+        let log = lab.mount(&dev, &opts).context(Lost)?;
         tally.replayed += replay::count(&log);
         judge(lab, &dev, &threads)?;
         lab.umount(&dev.dir())?;
-        lab.fsck_clean(&dev)?;
+        lab.fsck_clean(&dev).context(Lost)?;
     }
     lab.check_console()?;
     Ok(tally)
@@ -82,8 +80,8 @@ fn cut(lab: &mut Lab, plan: &mut Plan, tally: &mut Tally) -> Result<Vec<Thread>>
         requests.push(lab.vm()?.start(cmd)?);
     }
     lab.vm()?.wait_total(&requests, plan.acks)?;
-    sleep(plan.delay);
     let tear = tear(lab, plan)?;
+    power::wait(lab, plan.at_flush, plan.delay, &mut tally.held)?;
     let acks = power::cut(lab, plan.kill, &tear, &requests, tally)?;
     for (thread, request) in threads.iter_mut().zip(&requests) {
         thread.acked = acks.get(request).map(|acks| acks.fsyncs);
@@ -146,16 +144,18 @@ fn judge(lab: &mut Lab, dev: &Dev, threads: &[Thread]) -> Result<()> {
                 acked,
             })
             .with_context(|| thread.dir.clone())?;
-        ensure!(
-            verdict.is_good(),
-            "{}: {} on {}: lost, of {} steps acknowledged, with {} that must be there: {}",
-            thread.dir,
-            thread.job.seed,
-            dev.label(),
-            verdict.acknowledged,
-            verdict.floor,
-            verdict.diffs.join("; ")
-        );
+        if !verdict.is_good() {
+            return Err(anyhow!(
+                "{}: {} on {}: of {} steps acknowledged, with {} that must be there: {}",
+                thread.dir,
+                thread.job.seed,
+                dev.label(),
+                verdict.acknowledged,
+                verdict.floor,
+                verdict.diffs.join("; ")
+            ))
+            .context(Lost);
+        }
     }
     Ok(())
 }

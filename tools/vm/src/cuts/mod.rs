@@ -15,6 +15,17 @@ use std::ops::AddAssign;
 /// Size of the virtio-pmem device in MiB: every flush copies it.
 const VIRTIO_MIB: u64 = 48;
 
+/// The filesystem is not as it must be after a cut: what tells such a failure from
+/// one of the machine.
+#[derive(Debug)]
+pub struct Lost;
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("lost in a cut")
+    }
+}
+
 /// What one seed, or many, came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -23,6 +34,8 @@ pub struct Tally {
     pub kills: u64,
     /// Cuts during a mount that was replaying the log.
     pub in_replay: u64,
+    /// Cuts while the host was asked to flush.
+    pub held: u64,
     /// Steps that had been acknowledged.
     pub steps: u64,
     /// Fast commits that were replayed.
@@ -38,6 +51,7 @@ impl AddAssign for Tally {
         self.cuts += other.cuts;
         self.kills += other.kills;
         self.in_replay += other.in_replay;
+        self.held += other.held;
         self.steps += other.steps;
         self.replayed += other.replayed;
         self.unflushed += other.unflushed;
@@ -49,11 +63,12 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} cuts ({} kills, {} in replay), {} steps acknowledged, {} fast commits replayed, \
+            "{} cuts ({} kills, {} in replay, {} before a flush), {} steps acknowledged, {} fast commits replayed, \
              {} of {} unflushed blocks discarded",
             self.cuts,
             self.kills,
             self.in_replay,
+            self.held,
             self.steps,
             self.replayed,
             self.discarded,
@@ -83,10 +98,13 @@ pub fn run(
         let outcome = cycle::run(lab, seed, external);
         // A seed that failed has cut the power at least once.
         done += outcome.as_ref().map_or(1, |tally| tally.cuts);
-        if outcome.is_err() {
-            println!("--- end of the kernel log\n{}\n---", lab.console_tail(30));
+        if let Err(err) = &outcome {
+            let said = format!(
+                "{err:#}\n--- end of the kernel log\n{}\n",
+                lab.console_tail(200)
+            );
             lab.abandon();
-            power::keep_as(seed)?;
+            power::keep_as(seed, &said)?;
         }
         if !report(seed, outcome)? || done >= cuts {
             break;

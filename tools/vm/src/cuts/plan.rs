@@ -45,6 +45,16 @@ const EXTERNAL: [Layout; 4] = {
     ]
 };
 
+#[derive(Debug, Clone, Copy)]
+pub struct ReplayCut {
+    /// Time from the beginning of replay.
+    pub delay: Duration,
+    /// As for the first cut.
+    pub at_flush: bool,
+    /// Which of the pmem devices.
+    pub device: usize,
+}
+
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub layout: Layout,
@@ -56,13 +66,15 @@ pub struct Plan {
     /// it runs to the cut.
     pub acks: u64,
     pub delay: Duration,
+    /// The clock starts anew when the host is next asked to flush, which it does not
+    /// do before the cut.
+    pub at_flush: bool,
     /// Jobs that make no full commits: a log to replay.
     pub calm: bool,
     /// Whether the machine is killed; else a picture is taken of what a kill would
     /// leave, which saves starting another one.
     pub kill: bool,
-    /// For each cut in replay, how long after its beginning, and of which device.
-    pub replay_cuts: Vec<(Duration, usize)>,
+    pub replay_cuts: Vec<ReplayCut>,
     /// What survives each cut.
     pub tears: fastrand::Rng,
     seed: u64,
@@ -79,7 +91,7 @@ impl Plan {
             "commit=600,dax_fc_bytelog=force",
         ];
         let kill = external || seed % 5 == 0;
-        let replay_cuts = if !external && seed % 4 == 0 { 2 } else { 0 };
+        let replay_cuts = if !external && seed % 2 == 0 { 2 } else { 0 };
         let layout = match EXTERNAL.get(seed as usize % EXTERNAL.len()) {
             Some(layout) if external => *layout,
             _ => Layout::Internal,
@@ -91,10 +103,15 @@ impl Plan {
             threads: rng.u64(1..=4),
             acks: rng.u64(40..400),
             delay: Duration::from_micros(rng.u64(..20_000)),
+            at_flush: rng.bool(),
             calm: (seed / EXTERNAL.len() as u64 + seed) % 2 == 0,
             kill,
             replay_cuts: (0..replay_cuts)
-                .map(|_| (Duration::from_micros(rng.u64(..40_000)), rng.usize(..2)))
+                .map(|_| ReplayCut {
+                    delay: Duration::from_micros(rng.u64(..25_000)),
+                    at_flush: rng.bool(),
+                    device: rng.usize(..2),
+                })
                 .collect(),
             tears: rng.fork(),
             seed,

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::thread::sleep;
 use std::time::Duration;
 
 /// Size of the filesystems.
@@ -20,6 +21,21 @@ pub const FS_MIB: u64 = 48;
 
 /// For what still runs in the machine after a picture.
 const STOP: Duration = Duration::from_secs(120);
+
+/// How long a flush is waited for that the cut is to meet.
+const FLUSH: Duration = Duration::from_millis(500);
+
+/// Waits for the moment of a cut: for `delay`, and before that for a flush if it is
+/// to meet one, which is held then.
+pub fn wait(lab: &mut Lab, at_flush: bool, delay: Duration, held: &mut u64) -> Result<()> {
+    if at_flush {
+        let host = lab.vm()?.host()?;
+        host.hold_next()?;
+        *held += u64::from(host.holds(FLUSH)?);
+    }
+    sleep(delay);
+    Ok(())
+}
 
 /// Cuts the power while the machine works on `requests`. Afterwards nothing is
 /// mounted, and the devices are as the cut left them. Returns what had been
@@ -69,8 +85,10 @@ pub fn keep() -> Result<()> {
     Ok(())
 }
 
-/// Gives what was kept the name of its seed, for whoever looks into a loss.
-pub fn keep_as(seed: u64) -> Result<()> {
+/// Gives what was kept the name of its seed, for whoever looks into a loss, with what
+/// was said of it.
+pub fn keep_as(seed: u64, said: &str) -> Result<()> {
+    std::fs::write(format!("lost-{seed}.txt"), said)?;
     for image in IMAGES {
         if Path::new(&kept(image)).exists() {
             std::fs::rename(kept(image), format!("lost-{seed}-{image}"))?;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Cuts while a mount replays.
 
-use super::plan::Plan;
+use super::plan::{Plan, ReplayCut};
 use super::{cycle, power, Tally};
 use crate::host::Tear;
-use crate::lab::{Dev, Lab};
+use crate::lab::Lab;
 use crate::messages;
 use anyhow::Result;
 use bytelog_guest::proto::Cmd;
@@ -15,12 +15,11 @@ use std::time::Duration;
 /// that the beginning of a replay can be seen.
 const PRINTK: &str = "/proc/sys/kernel/printk";
 
-/// Mounts a device and cuts the power `delay` after its replay has begun.
+/// Mounts a device and cuts the power at a moment of its replay.
 pub fn cut(
     lab: &mut Lab,
-    dev: &Dev,
     plan: &Plan,
-    delay: Duration,
+    moment: ReplayCut,
     tear: &Tear,
     tally: &mut Tally,
 ) -> Result<()> {
@@ -30,7 +29,8 @@ pub fn cut(
         data: "7".into(),
     })?;
     let opts = cycle::options(lab, plan)?;
-    let request = lab.start_mount(dev, &opts)?;
+    let dev = lab.pmem()?[moment.device].clone();
+    let request = lab.start_mount(&dev, &opts)?;
     let vm = lab.vm()?;
     let begun = loop {
         if vm.console.shows_new(messages::REPLAYING)? {
@@ -42,7 +42,8 @@ pub fn cut(
         }
         sleep(Duration::from_millis(1));
     };
-    sleep(delay);
+    power::wait(lab, begun && moment.at_flush, moment.delay, &mut tally.held)?;
+    let vm = lab.vm()?;
     let over = vm.answered(request)?;
     tally.in_replay += u64::from(begun && !over);
     power::cut(lab, plan.kill, tear, &[request], tally)?;

@@ -3,21 +3,25 @@
 //! rest is a page cache that a power cut takes away.
 
 mod durable;
+mod gate;
 mod notify;
 
 pub use durable::{Loss, Survivor, Tear};
 
 use anyhow::{anyhow, Context, Result};
 use durable::Durable;
+use gate::Gate;
 use std::fs::File;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Watches the flushes of one QEMU, and answers them.
 #[derive(Default)]
 pub struct Host {
     durable: Mutex<Durable>,
+    gate: Gate,
     errno: AtomicI32,
     flushes: AtomicU64,
     failed: AtomicU64,
@@ -50,6 +54,7 @@ impl Host {
 
     fn flush(&self, image: &File) -> Result<i32> {
         self.flushes.fetch_add(1, SeqCst);
+        self.gate.pass()?;
         let errno = self.errno.load(SeqCst);
         if errno == 0 {
             self.take(image)?;
@@ -67,6 +72,20 @@ impl Host {
     /// From now on flushes fail with this error; 0 for none.
     pub fn fail_with(&self, errno: i32) {
         self.errno.store(errno, SeqCst);
+    }
+
+    /// The next flush does not come to its end before [`Host::release`].
+    pub fn hold_next(&self) -> Result<()> {
+        self.gate.set()
+    }
+
+    /// Whether a flush is held, within this time; if none is, none will be.
+    pub fn holds(&self, patience: Duration) -> Result<bool> {
+        self.gate.wait(patience)
+    }
+
+    pub fn release(&self) -> Result<()> {
+        self.gate.open()
     }
 
     /// Flushes so far.
