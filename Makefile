@@ -49,6 +49,10 @@ soak: all
 soak-no-flush: all
 	@$S/soak no-flush
 
+# The same cuts of ext4's own fast commits, of which some lose something.
+soak-stock: all
+	@$S/soak stock
+
 # Of a filesystem on a disk: what an fsync owes of the file's data is not flushed.
 soak-no-data-flush: all
 	@EXTERNAL=1 $S/soak no-data-flush
@@ -92,6 +96,6 @@ clean:
 distclean:
 	@$S/clean cache
 
-.PHONY: all help setup update modules tools demo vm test check-crash check-trace soak soak-no-flush \
+.PHONY: all help setup update modules tools demo vm test check-crash check-trace soak soak-no-flush soak-stock \
 	soak-no-data-flush xfstests debug-kernel bench install deb test-packages clean distclean
 .NOTPARALLEL:

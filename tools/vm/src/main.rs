@@ -90,10 +90,13 @@ enum Action {
         /// Filesystems with their journal on a device of its own
         #[arg(long)]
         external: bool,
+        /// ext4's own fast commits, without the hook
+        #[arg(long)]
+        stock: bool,
         /// File that says which seeds are done; a run goes on where it ends
         #[arg(long)]
         record: Option<PathBuf>,
-        /// Stop at the first loss, and fail if there is none
+        /// Fail if nothing is lost; stop at the first loss, unless of stock
         #[arg(long)]
         expect_loss: bool,
     },
@@ -253,6 +256,7 @@ fn run(cli: Cli) -> Result<bool> {
             common,
             cuts,
             external,
+            stock,
             record,
             expect_loss,
         } => {
@@ -261,7 +265,7 @@ fn run(cli: Cli) -> Result<bool> {
             let soak = soak::Soak {
                 cuts,
                 seed: common.seed,
-                external,
+                mode: cuts::Mode { external, stock },
                 record: record.as_deref(),
                 expect_loss,
             };

@@ -3,7 +3,7 @@
 //! interrupted goes on where it was.
 
 use crate::config::VmConfig;
-use crate::cuts::{self, Lost, Tally};
+use crate::cuts::{self, Lost, Mode, Tally};
 use crate::lab::Lab;
 use anyhow::{Context, Result};
 use std::fs::{self, File};
@@ -14,11 +14,11 @@ use std::time::Instant;
 pub struct Soak<'a> {
     pub cuts: u64,
     pub seed: u64,
-    /// Of filesystems with their journal on a device of its own.
-    pub external: bool,
+    pub mode: Mode,
     /// Lines "seed cuts in-replay failed", of seeds that are done.
     pub record: Option<&'a Path>,
-    /// The module is known to be defective: one loss is what is wanted.
+    /// What is tested is known to be defective, and fails unless it loses something:
+    /// once is enough of a module, of stock all are counted.
     pub expect_loss: bool,
 }
 
@@ -81,7 +81,7 @@ pub fn run(config: &VmConfig, kver: Option<&str>, soak: &Soak) -> Result<bool> {
     let mut lab = Lab::new(config, kver, first);
     if done.cuts < soak.cuts {
         let left = soak.cuts - done.cuts;
-        cuts::run(&mut lab, first, left, soak.external, |seed, outcome| {
+        cuts::run(&mut lab, first, left, soak.mode, |seed, outcome| {
             let failed = outcome.is_err();
             let lost = matches!(&outcome, Err(err) if err.is::<Lost>());
             let tally = match outcome {
@@ -105,7 +105,7 @@ pub fn run(config: &VmConfig, kver: Option<&str>, soak: &Soak) -> Result<bool> {
                 let (cuts, in_replay) = (tally.cuts, tally.in_replay);
                 writeln!(file, "{seed} {cuts} {in_replay} {}", u64::from(failed))?;
             }
-            Ok(!(lost && soak.expect_loss))
+            Ok(!(lost && soak.expect_loss) || soak.mode.stock)
         })?;
     }
     lab.power_off()?;
@@ -118,6 +118,7 @@ pub fn run(config: &VmConfig, kver: Option<&str>, soak: &Soak) -> Result<bool> {
         done.failed
     );
     Ok(if soak.expect_loss {
+        println!("{losses} seeds lost something");
         losses > 0
     } else {
         done.failed.is_empty()

@@ -2,11 +2,11 @@
 //! One seed: fresh filesystems, threads on both pmem devices, a cut, perhaps more
 //! of them in replay, a whole replay, and the oracle.
 
-use super::plan::{Layout, Plan};
+use super::plan::{Layout, Mode, Plan};
 use super::power::FS_MIB;
 use super::{power, replay, Lost, Tally};
 use crate::host::Tear;
-use crate::lab::{Dev, Ext4, Lab};
+use crate::lab::{Dev, Lab};
 use anyhow::{anyhow, Context, Result};
 use bytelog_guest::proto::{Cmd, DeviceKind};
 use bytelog_guest::stress::{Job, Verdict};
@@ -25,8 +25,8 @@ struct Thread {
     acked: Option<u64>,
 }
 
-pub fn run(lab: &mut Lab, seed: u64, external: bool) -> Result<Tally> {
-    let mut plan = Plan::new(seed, external);
+pub fn run(lab: &mut Lab, seed: u64, mode: Mode) -> Result<Tally> {
+    let mut plan = Plan::new(seed, mode);
     let mut tally = Tally::default();
     let threads = cut(lab, &mut plan, &mut tally)?;
     for moment in plan.replay_cuts.clone() {
@@ -34,7 +34,7 @@ pub fn run(lab: &mut Lab, seed: u64, external: bool) -> Result<Tally> {
         replay::cut(lab, &plan, moment, &tear, &mut tally)?;
         power::keep()?;
     }
-    lab.with(Ext4::ByteLog)?;
+    lab.with(plan.ext4)?;
     for dev in devices(lab, &plan)? {
         let opts = options(lab, &plan)?;
         let log = lab.mount(&dev, &opts).context(Lost)?;
@@ -49,7 +49,7 @@ pub fn run(lab: &mut Lab, seed: u64, external: bool) -> Result<Tally> {
 
 /// Runs the threads and cuts the power.
 fn cut(lab: &mut Lab, plan: &mut Plan, tally: &mut Tally) -> Result<Vec<Thread>> {
-    lab.with(Ext4::ByteLog)?;
+    lab.with(plan.ext4)?;
     let mut threads = Vec::new();
     let opts = options(lab, plan)?;
     for (device, dev) in (0..).zip(devices(lab, plan)?) {
@@ -82,7 +82,7 @@ fn cut(lab: &mut Lab, plan: &mut Plan, tally: &mut Tally) -> Result<Vec<Thread>>
     lab.vm()?.wait_total(&requests, plan.acks)?;
     let tear = tear(lab, plan)?;
     power::wait(lab, plan.at_flush, plan.delay, &mut tally.held)?;
-    let acks = power::cut(lab, plan.kill, &tear, &requests, tally)?;
+    let acks = power::cut(lab, plan, &tear, &requests, tally)?;
     for (thread, request) in threads.iter_mut().zip(&requests) {
         thread.acked = acks.get(request).map(|acks| acks.fsyncs);
         tally.steps += thread.acked.unwrap_or(0);

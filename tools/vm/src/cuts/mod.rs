@@ -6,6 +6,8 @@ mod plan;
 mod power;
 mod replay;
 
+pub use plan::Mode;
+
 use crate::config::VmConfig;
 use crate::lab::Lab;
 use anyhow::Result;
@@ -77,14 +79,13 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Runs seed after seed until there have been `cuts` cuts, `external`: of filesystems
-/// with their journal on a device of its own. `report` is told of
-/// each and says whether to go on; what a cut lost comes as an error.
+/// Runs seed after seed until there have been `cuts` cuts. `report` is told of each
+/// and says whether to go on; what a cut lost comes as an error.
 pub fn run(
     lab: &mut Lab,
     first: u64,
     cuts: u64,
-    external: bool,
+    mode: Mode,
     mut report: impl FnMut(u64, Result<Tally>) -> Result<bool>,
 ) -> Result<()> {
     let before = lab.config.clone();
@@ -95,7 +96,7 @@ pub fn run(
     })?;
     let mut done = 0;
     for seed in first.. {
-        let outcome = cycle::run(lab, seed, external);
+        let outcome = cycle::run(lab, seed, mode);
         // A seed that failed has cut the power at least once.
         done += outcome.as_ref().map_or(1, |tally| tally.cuts);
         if let Err(err) = &outcome {

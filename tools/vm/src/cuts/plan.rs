@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a seed stands for: everything of a cut that can be chosen before.
 
+use crate::lab::Ext4;
 use bytelog_guest::proto::DeviceKind;
 use bytelog_guest::stress::Job;
 use std::time::Duration;
@@ -45,6 +46,15 @@ const EXTERNAL: [Layout; 4] = {
     ]
 };
 
+/// What all seeds of a run have in common.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Mode {
+    /// Filesystems with their journal on a device of its own.
+    pub external: bool,
+    /// Without the hook, without ByteLog: ext4's own fast commits.
+    pub stock: bool,
+}
+
 #[derive(Debug, Clone, Copy)]
 pub struct ReplayCut {
     /// Time from the beginning of replay.
@@ -57,6 +67,7 @@ pub struct ReplayCut {
 
 #[derive(Debug, Clone)]
 pub struct Plan {
+    pub ext4: Ext4,
     pub layout: Layout,
     pub mkfs: &'static str,
     pub opts: &'static str,
@@ -81,15 +92,19 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// `external`: with the journal on a device of its own. A picture is of pmem
-    /// alone, so that such cuts always kill.
-    pub fn new(seed: u64, external: bool) -> Self {
+    /// A picture is of pmem alone, so that cuts of external journals always kill.
+    pub fn new(seed: u64, Mode { external, stock }: Mode) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let opts = [
             "commit=600,dax_fc_bytelog=on",
             "commit=1,dax_fc_bytelog=on",
             "commit=600,dax_fc_bytelog=force",
         ];
+        let opts = if stock {
+            opts.map(|opts| opts.split(",dax").next().unwrap_or(opts))
+        } else {
+            opts
+        };
         let kill = external || seed % 5 == 0;
         let replay_cuts = if !external && seed % 2 == 0 { 2 } else { 0 };
         let layout = match EXTERNAL.get(seed as usize % EXTERNAL.len()) {
@@ -97,6 +112,7 @@ impl Plan {
             _ => Layout::Internal,
         };
         Self {
+            ext4: if stock { Ext4::Stock } else { Ext4::ByteLog },
             layout,
             mkfs: LOGS[rng.usize(..LOGS.len())],
             opts: opts[rng.usize(..opts.len())],
@@ -146,9 +162,26 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
+    fn mode(external: bool) -> Mode {
+        let stock = false;
+        Mode { external, stock }
+    }
+
+    #[test]
+    fn stock_ext4_knows_no_option_of_ours() {
+        let mode = Mode {
+            stock: true,
+            ..Mode::default()
+        };
+        for seed in 0..20 {
+            let opts = Plan::new(seed, mode).opts;
+            assert!(opts.starts_with("commit=") && !opts.contains(','), "{opts}");
+        }
+    }
+
     #[test]
     fn a_seed_is_a_plan() {
-        let text = |seed| format!("{:?}", Plan::new(seed, seed == 4));
+        let text = |seed| format!("{:?}", Plan::new(seed, mode(seed == 4)));
         assert_eq!(text(3), text(3));
         assert_ne!(text(3), text(4));
     }
@@ -157,7 +190,7 @@ mod tests {
     fn no_two_jobs_are_the_same() {
         let mut seen = HashSet::new();
         for seed in 0..20 {
-            let plan = Plan::new(seed, seed % 2 == 0);
+            let plan = Plan::new(seed, mode(seed % 2 == 0));
             for device in 0..2 {
                 for thread in 0..4 {
                     assert!(seen.insert(plan.job(device, thread).seed));

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A cut, by killing the machine or by a picture of what that would leave.
 
+use super::plan::Plan;
 use super::Tally;
 use crate::channel::Acks;
 use crate::config;
 use crate::host::Tear;
-use crate::lab::{Ext4, Lab};
+use crate::lab::Lab;
 use anyhow::{Context, Result};
 use bytelog_guest::proto::Cmd;
 use serde_json::Value;
@@ -42,12 +43,12 @@ pub fn wait(lab: &mut Lab, at_flush: bool, delay: Duration, held: &mut u64) -> R
 /// acknowledged.
 pub fn cut(
     lab: &mut Lab,
-    kill: bool,
+    plan: &Plan,
     tear: &Tear,
     requests: &[u64],
     tally: &mut Tally,
 ) -> Result<HashMap<u64, Acks>> {
-    let (acks, loss) = if kill {
+    let (acks, loss) = if plan.kill {
         tally.kills += 1;
         lab.cut_tearing(tear)?
     } else {
@@ -64,7 +65,7 @@ pub fn cut(
     tally.cuts += 1;
     tally.unflushed += loss.unflushed;
     tally.discarded += loss.discarded;
-    lab.with(Ext4::ByteLog)?;
+    lab.with(plan.ext4)?;
     Ok(acks)
 }
 

@@ -46,7 +46,7 @@ pub fn cut(
     let vm = lab.vm()?;
     let over = vm.answered(request)?;
     tally.in_replay += u64::from(begun && !over);
-    power::cut(lab, plan.kill, tear, &[request], tally)?;
+    power::cut(lab, plan, tear, &[request], tally)?;
     Ok(())
 }
 

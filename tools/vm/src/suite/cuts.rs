@@ -2,7 +2,7 @@
 //! A few of the random cuts that `make soak` makes many of.
 
 use super::Test;
-use crate::cuts::{self, Tally};
+use crate::cuts::{self, Mode, Tally};
 use crate::lab::Lab;
 use anyhow::{ensure, Context, Result};
 
@@ -16,7 +16,7 @@ const CUTS: u64 = 20;
 fn random(lab: &mut Lab) -> Result<()> {
     let mut all = Tally::default();
     let first = lab.seed;
-    cuts::run(lab, first, CUTS, false, |seed, outcome| {
+    cuts::run(lab, first, CUTS, Mode::default(), |seed, outcome| {
         all += outcome.with_context(|| format!("make soak CUTS=1 SEED={seed} repeats it"))?;
         Ok(true)
     })?;
