@@ -4,6 +4,7 @@
 //! given number of operations.
 
 pub mod blocks;
+pub mod database;
 pub mod load;
 pub mod model;
 pub mod ops;

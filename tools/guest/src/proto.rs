@@ -6,6 +6,7 @@
 //! a workload that has returned 0, before it starts the next operation. What counts
 //! is what has arrived when the power goes.
 
+use crate::database;
 use crate::load::Load;
 use crate::stress::Job;
 use crate::timed::Timed;
@@ -52,10 +53,19 @@ pub enum Cmd {
     },
     /// Run random steps in a directory, acknowledging each, until they are stopped.
     Stress { job: Job, dir: String },
-    /// Stop them, in all directories: nothing.
+    /// Commit transactions to a database in a directory, acknowledging each, until
+    /// they are stopped.
+    Database { job: database::Job, dir: String },
+    /// Stop steps and transactions, in all directories: nothing.
     StressStop,
-    /// Judge what a cut left of them: [`crate::stress::Verdict`].
+    /// Judge what a cut left of the steps: [`crate::stress::Verdict`].
     StressCheck { job: Job, dir: String, acked: u64 },
+    /// Judge what a cut left of a database: [`crate::stress::Verdict`].
+    DatabaseCheck {
+        job: database::Job,
+        dir: String,
+        acked: u64,
+    },
     /// Run a workload and count what reaches the device: [`IoCounts`].
     Measure {
         spec: Spec,

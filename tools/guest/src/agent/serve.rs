@@ -95,11 +95,18 @@ fn answer(request: Request, link: &Link) -> Result<Value> {
             let ack = |n| link.ack(request.id, n, None);
             value(stress::run(&job, Path::new(&dir), ack))
         }
+        Cmd::Database { job, dir } => {
+            let ack = |n| link.ack(request.id, n, None);
+            value(stress::run_database(&job, Path::new(&dir), ack))
+        }
         Cmd::StressStop => {
             stress::stop();
             value(Ok(()))
         }
         Cmd::StressCheck { job, dir, acked } => value(stress::check(&job, Path::new(&dir), acked)),
+        Cmd::DatabaseCheck { job, dir, acked } => {
+            value(stress::check_database(&job, Path::new(&dir), acked))
+        }
         Cmd::Measure {
             spec,
             dir,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// Steps that can have been done beyond the last acknowledged one: as many
 /// acknowledgements fit into the queue between guest and host.
-const IN_FLIGHT: u64 = 130;
+pub const IN_FLIGHT: u64 = 130;
 
 /// How far below the floor the state of a damaged tree is looked for.
 const NEAR: u64 = 60;

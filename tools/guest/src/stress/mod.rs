@@ -22,6 +22,6 @@ mod state;
 mod step;
 
 pub use generator::{Generator, Job};
-pub use judge::{judge, Verdict};
+pub use judge::{judge, Verdict, IN_FLIGHT};
 pub use look::{look, Found, Tree};
 pub use step::{Action, How, Step, Sync};

@@ -1,29 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One seed: fresh filesystems, threads on both pmem devices, a cut, perhaps more
-//! of them in replay, a whole replay, and the oracle.
+//! One seed: fresh filesystems, threads and a database on both pmem devices, a cut,
+//! perhaps more of them in replay, a whole replay, and the oracle.
 
 use super::plan::{Layout, Mode, Plan};
 use super::power::FS_MIB;
+use super::threads::{Thread, Work};
 use super::{power, replay, Lost, Tally};
 use crate::host::Tear;
 use crate::lab::{Dev, Lab};
-use anyhow::{anyhow, Context, Result};
-use bytelog_guest::proto::{Cmd, DeviceKind};
-use bytelog_guest::stress::{Job, Verdict};
+use anyhow::{Context, Result};
+use bytelog_guest::proto::DeviceKind;
 use std::collections::HashSet;
 
 /// Sizes of a block in bytes, and of a journal on a device of its own.
 const BLOCK: u64 = 4096;
 const JOURNAL_MIB: u64 = 16;
-
-/// A thread: where it works, and how many of its steps were acknowledged.
-struct Thread {
-    dev: Dev,
-    dir: String,
-    job: Job,
-    /// None: its directory may not even be there.
-    acked: Option<u64>,
-}
 
 pub fn run(lab: &mut Lab, seed: u64, mode: Mode) -> Result<Tally> {
     let mut plan = Plan::new(seed, mode);
@@ -39,7 +30,9 @@ pub fn run(lab: &mut Lab, seed: u64, mode: Mode) -> Result<Tally> {
         let opts = options(lab, &plan)?;
         let log = lab.mount(&dev, &opts).context(Lost)?;
         tally.replayed += replay::count(&log);
-        judge(lab, &dev, &threads)?;
+        for thread in threads.iter().filter(|thread| thread.dev == dev) {
+            thread.judge(lab)?;
+        }
         lab.umount(&dev.dir())?;
         lab.fsck_clean(&dev).context(Lost)?;
     }
@@ -63,21 +56,15 @@ fn cut(lab: &mut Lab, plan: &mut Plan, tally: &mut Tally) -> Result<Vec<Thread>>
         }
         lab.mount(&dev, &opts)?;
         for thread in 0..plan.threads {
-            threads.push(Thread {
-                dev: dev.clone(),
-                dir: format!("{}/thread{thread}", dev.dir()),
-                job: plan.job(device, thread),
-                acked: None,
-            });
+            let work = Work::Files(plan.job(device, thread));
+            threads.push(Thread::new(&dev, &format!("thread{thread}"), work));
         }
+        let work = Work::Database(plan.database(device));
+        threads.push(Thread::new(&dev, "database", work));
     }
     let mut requests = Vec::new();
     for thread in &threads {
-        let cmd = Cmd::Stress {
-            job: thread.job.clone(),
-            dir: thread.dir.clone(),
-        };
-        requests.push(lab.vm()?.start(cmd)?);
+        requests.push(thread.start(lab)?);
     }
     lab.vm()?.wait_total(&requests, plan.acks)?;
     let tear = tear(lab, plan)?;
@@ -85,7 +72,11 @@ fn cut(lab: &mut Lab, plan: &mut Plan, tally: &mut Tally) -> Result<Vec<Thread>>
     let acks = power::cut(lab, plan, &tear, &requests, tally)?;
     for (thread, request) in threads.iter_mut().zip(&requests) {
         thread.acked = acks.get(request).map(|acks| acks.fsyncs);
-        tally.steps += thread.acked.unwrap_or(0);
+        let acked = thread.acked.unwrap_or(0);
+        match thread.work {
+            Work::Files(_) => tally.steps += acked,
+            Work::Database(_) => tally.transactions += acked,
+        }
     }
     power::keep()?;
     Ok(threads)
@@ -130,32 +121,4 @@ pub fn options(lab: &mut Lab, plan: &Plan) -> Result<String> {
             format!("{files},{},journal_path={journal}", plan.opts)
         }
     })
-}
-
-fn judge(lab: &mut Lab, dev: &Dev, threads: &[Thread]) -> Result<()> {
-    for thread in threads.iter().filter(|thread| thread.dev == *dev) {
-        let Some(acked) = thread.acked else {
-            continue;
-        };
-        let verdict: Verdict = lab
-            .call(Cmd::StressCheck {
-                job: thread.job.clone(),
-                dir: thread.dir.clone(),
-                acked,
-            })
-            .with_context(|| thread.dir.clone())?;
-        if !verdict.is_good() {
-            return Err(anyhow!(
-                "{}: {} on {}: of {} steps acknowledged, with {} that must be there: {}",
-                thread.dir,
-                thread.job.seed,
-                dev.label(),
-                verdict.acknowledged,
-                verdict.floor,
-                verdict.diffs.join("; ")
-            ))
-            .context(Lost);
-        }
-    }
-    Ok(())
 }

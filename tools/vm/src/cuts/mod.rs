@@ -5,6 +5,7 @@ mod cycle;
 mod plan;
 mod power;
 mod replay;
+mod threads;
 
 pub use plan::Mode;
 
@@ -38,8 +39,9 @@ pub struct Tally {
     pub in_replay: u64,
     /// Cuts while the host was asked to flush.
     pub held: u64,
-    /// Steps that had been acknowledged.
+    /// Steps that had been acknowledged, and transactions of databases.
     pub steps: u64,
+    pub transactions: u64,
     /// Fast commits that were replayed.
     pub replayed: u64,
     /// Blocks of virtio-pmem with stores that no flush had covered, and those of
@@ -55,6 +57,7 @@ impl AddAssign for Tally {
         self.in_replay += other.in_replay;
         self.held += other.held;
         self.steps += other.steps;
+        self.transactions += other.transactions;
         self.replayed += other.replayed;
         self.unflushed += other.unflushed;
         self.discarded += other.discarded;
@@ -65,13 +68,14 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} cuts ({} kills, {} in replay, {} before a flush), {} steps acknowledged, {} fast commits replayed, \
-             {} of {} unflushed blocks discarded",
+            "{} cuts ({} kills, {} in replay, {} before a flush), {} steps and {} transactions acknowledged, \
+             {} fast commits replayed, {} of {} unflushed blocks discarded",
             self.cuts,
             self.kills,
             self.in_replay,
             self.held,
             self.steps,
+            self.transactions,
             self.replayed,
             self.discarded,
             self.unflushed

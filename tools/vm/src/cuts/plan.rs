@@ -2,6 +2,7 @@
 //! What a seed stands for: everything of a cut that can be chosen before.
 
 use crate::lab::Ext4;
+use bytelog_guest::database;
 use bytelog_guest::proto::DeviceKind;
 use bytelog_guest::stress::Job;
 use std::time::Duration;
@@ -142,6 +143,20 @@ impl Plan {
             aligned: self.layout.on_disk(),
         }
     }
+
+    /// The database on a device. What goes with a rollback journal makes ext4 commit
+    /// in full.
+    pub fn database(&self, device: u64) -> database::Job {
+        let seed = (self.seed << 8) + (device << 4) + 0xf;
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let modes = database::Mode::ALL;
+        let mode = modes[rng.usize(..modes.len())];
+        database::Job {
+            seed,
+            mode: if self.calm { database::Mode::Wal } else { mode },
+            page: 1024 << rng.u32(..4),
+        }
+    }
 }
 
 impl Layout {
@@ -195,6 +210,7 @@ mod tests {
                 for thread in 0..4 {
                     assert!(seen.insert(plan.job(device, thread).seed));
                 }
+                assert!(seen.insert(plan.database(device).seed));
             }
         }
     }

@@ -24,5 +24,6 @@ fn random(lab: &mut Lab) -> Result<()> {
     // How many cuts meet a replay, and find something to discard, is for the host's
     // speed to say: the line above tells.
     ensure!(all.replayed > 0, "no fast commit was replayed");
+    ensure!(all.transactions > 0, "no transaction was committed");
     Ok(())
 }
