@@ -192,9 +192,12 @@ impl Vm {
         self.child.kill().context("kill QEMU")?;
         self.child.wait().context("wait for QEMU")?;
         let acks = self.channel.drain()?;
+        let mut disks = disk::Outcome::default();
         for files in self.disks {
             let [image, base, log] = files.map(Path::new);
-            disk::discard(image, base, log, tear.seed)?;
+            let outcome = disk::discard(image, base, log, tear.seed)?;
+            disks.loose += outcome.loose;
+            disks.dropped += outcome.dropped;
         }
         let loss = match self.host.take() {
             Some(host) => {
@@ -206,6 +209,11 @@ impl Vm {
             None => Loss::default(),
         };
         self.console.check()?;
+        let loss = Loss {
+            loose: disks.loose,
+            dropped: disks.dropped,
+            ..loss
+        };
         Ok((acks, loss))
     }
 

@@ -48,6 +48,9 @@ pub struct Tally {
     /// them that lost some.
     pub unflushed: u64,
     pub discarded: u64,
+    /// The same of the disk, in sectors of 512 bytes.
+    pub loose: u64,
+    pub dropped: u64,
 }
 
 impl AddAssign for Tally {
@@ -61,6 +64,8 @@ impl AddAssign for Tally {
         self.replayed += other.replayed;
         self.unflushed += other.unflushed;
         self.discarded += other.discarded;
+        self.loose += other.loose;
+        self.dropped += other.dropped;
     }
 }
 
@@ -69,7 +74,8 @@ impl fmt::Display for Tally {
         write!(
             f,
             "{} cuts ({} kills, {} in replay, {} before a flush), {} steps and {} transactions acknowledged, \
-             {} fast commits replayed, {} of {} unflushed blocks discarded",
+             {} fast commits replayed, {} of {} unflushed blocks and {} of {} sectors \
+             discarded",
             self.cuts,
             self.kills,
             self.in_replay,
@@ -78,7 +84,9 @@ impl fmt::Display for Tally {
             self.transactions,
             self.replayed,
             self.discarded,
-            self.unflushed
+            self.unflushed,
+            self.dropped,
+            self.loose
         )
     }
 }

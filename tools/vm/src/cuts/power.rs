@@ -65,6 +65,8 @@ pub fn cut(
     tally.cuts += 1;
     tally.unflushed += loss.unflushed;
     tally.discarded += loss.discarded;
+    tally.loose += loss.loose;
+    tally.dropped += loss.dropped;
     lab.with(plan.ext4)?;
     Ok(acks)
 }

@@ -36,6 +36,10 @@ pub struct Loss {
     pub unflushed: u64,
     /// Of these, blocks that did not keep all of them.
     pub discarded: u64,
+    /// Sectors that were written to a disk with no flush behind them, and those of them
+    /// that are gone.
+    pub loose: u64,
+    pub dropped: u64,
 }
 
 impl Durable {
