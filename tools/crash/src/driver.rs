@@ -11,6 +11,7 @@ use crate::workload::{Action, Under, Workload};
 use anyhow::{anyhow, Result};
 use bytelog::error::WriteError;
 use bytelog::geometry::Geometry;
+use bytelog::medium::FileData;
 use bytelog::opener::OPENER_LEN;
 use bytelog::record::{DEFAULT_PAYLOAD, HEADER_LEN};
 use bytelog::tlv::Tag;
@@ -187,15 +188,7 @@ impl<'a> Driver<'a> {
 
     /// A fast commit of `tlvs`; a full one where that is not possible.
     fn commit(&mut self, tlvs: &[Vec<u8>], abort: bool) -> Result<()> {
-        // A commit without TLVs is an fsync after file data was overwritten.
-        let data = if tlvs.is_empty() || tlvs::describe_data(tlvs) {
-            self.data += 1;
-            self.medium.events.push(Event::DataStore(self.data));
-            self.medium.events.push(Event::DataFlush(self.data));
-            vec![self.data]
-        } else {
-            Vec::new()
-        };
+        let (data, synced) = self.file_data(tlvs);
         if self.writer.tid() != Some(self.tid) {
             self.writer.start(self.tid, self.nonces.u32(1..));
         }
@@ -212,7 +205,7 @@ impl<'a> Driver<'a> {
         self.medium.events.push(Event::Issue(Issue {
             payload: Some(tlvs.concat()),
             data,
-            synced: Vec::new(),
+            synced,
         }));
         self.medium.begin(tlvs.is_empty());
         let end = match self.writer.commit(&mut self.medium) {
@@ -221,6 +214,32 @@ impl<'a> Driver<'a> {
         };
         self.medium.end(end);
         Ok(())
+    }
+
+    /// Stores the file data of an fsync that commits `tlvs`; returns what of it the
+    /// commit describes, and what else the fsync owes.
+    fn file_data(&mut self, tlvs: &[Vec<u8>]) -> (Vec<u64>, Vec<u64>) {
+        let described = tlvs::describe_data(tlvs);
+        // A commit without TLVs is an fsync after file data was overwritten. So is one
+        // in two of the others, which only matters where a fence or a flush that they
+        // need anyhow does not reach the data.
+        let owed = tlvs.is_empty() || self.workload.apart && self.contents.bool();
+        if self.workload.apart {
+            self.medium.file_data = FileData::Apart { owed };
+        }
+        let mut store = |wanted: bool| {
+            if !wanted {
+                return Vec::new();
+            }
+            self.data += 1;
+            self.medium.events.extend(if self.workload.apart {
+                vec![Event::ApartStore(self.data)]
+            } else {
+                vec![Event::DataStore(self.data), Event::DataFlush(self.data)]
+            });
+            vec![self.data]
+        };
+        (store(described), store(owed))
     }
 
     /// ext4 commits in full where a fast commit is refused.

@@ -8,7 +8,7 @@ use crate::images::Budget;
 use crate::oracle::Crc;
 use crate::recorder::Fault;
 use crate::trace::Trace;
-use crate::workload::{Action, Under, Workload, DEVICES};
+use crate::workload::{Action, Under, Workload, KINDS};
 use anyhow::{Context, Result};
 use bytelog::crc::Crc32c;
 use fastrand::Rng;
@@ -105,7 +105,7 @@ impl Report {
 
 /// Sequences of `length` actions, on every device over everything.
 fn sequences(length: usize) -> usize {
-    Action::ALL.len().pow(length as u32) * DEVICES.len() * Under::ALL.len()
+    Action::ALL.len().pow(length as u32) * KINDS.len() * Under::ALL.len()
 }
 
 impl Plan {
@@ -137,10 +137,11 @@ fn sequence(number: usize, length: usize) -> Workload {
         rest /= base;
         digit
     };
-    let device = DEVICES[digit(DEVICES.len())];
+    let (device, apart) = KINDS[digit(KINDS.len())];
     let under = Under::ALL[digit(Under::ALL.len())];
     Workload {
         device,
+        apart,
         under,
         block_size: BLOCK_SIZE,
         blocks: BLOCKS,
@@ -159,8 +160,10 @@ fn random(rng: &mut Rng) -> Workload {
     };
     let length = rng.usize(DEPTH + 1..=12);
     let (block_size, blocks) = [(1024, 29), (4096, 8), (4096, 16)][rng.usize(..3)];
+    let (device, apart) = KINDS[rng.usize(..KINDS.len())];
     Workload {
-        device: DEVICES[rng.usize(..2)],
+        device,
+        apart,
         under: Under::ALL[rng.usize(..3)],
         block_size,
         blocks,
@@ -275,7 +278,7 @@ mod tests {
         let names: std::collections::BTreeSet<_> = (0..plan.workloads())
             .map(|number| plan.workload(number).to_string())
             .collect();
-        assert_eq!(names.len(), 6 * (16 + 256) + 3);
+        assert_eq!(names.len(), 12 * (16 + 256) + 3);
         assert!(names.contains("needs-flush/older-life/8x4096/many,fails:2"));
     }
 

@@ -12,7 +12,7 @@
 use crate::trace::Event;
 use anyhow::{ensure, Context, Result};
 use bytelog::medium::Persistence;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// Bytes that become durable together.
@@ -43,6 +43,8 @@ pub struct Memory {
     pending: BTreeMap<usize, Vec<(Word, Stage)>>,
     /// File data that is not durable for certain.
     data: BTreeMap<u64, Stage>,
+    /// The same on a device of its own.
+    apart: BTreeSet<u64>,
 }
 
 impl Memory {
@@ -54,6 +56,7 @@ impl Memory {
             durable: image,
             pending: BTreeMap::new(),
             data: BTreeMap::new(),
+            apart: BTreeSet::new(),
         }
     }
 
@@ -70,7 +73,7 @@ impl Memory {
     /// Whether file data is there for certain. Data that was never stored is
     /// somebody else's business.
     pub fn data_is_durable(&self, number: u64) -> bool {
-        !self.data.contains_key(&number)
+        !self.data.contains_key(&number) && !self.apart.contains(&number)
     }
 
     /// The words that can be this way or another, by offset, with what has been
@@ -111,6 +114,15 @@ impl Memory {
                 if let Some(stage) = self.data.get_mut(number) {
                     *stage = Stage::WrittenBack;
                 }
+                Ok(())
+            }
+            Event::ApartStore(number) => {
+                let fresh = self.apart.insert(*number);
+                ensure!(fresh, "data {number} is stored twice");
+                Ok(())
+            }
+            Event::ApartFlush => {
+                self.apart.clear();
                 Ok(())
             }
             Event::Tid(_) | Event::Issue(_) | Event::Ack | Event::Abort => Ok(()),
@@ -259,5 +271,16 @@ mod tests {
         assert!(!durable(&[DataStore(1), Fence]));
         assert!(!durable(&[DataStore(1), DataFlush(1)]));
         assert!(durable(&[DataStore(1), DataFlush(1), Fence]));
+    }
+
+    #[test]
+    fn data_apart_needs_its_own_device_flushed() {
+        use Event::{ApartFlush, ApartStore, Fence, Flush};
+        for device in [Persistence::Synchronous, Persistence::NeedsFlush] {
+            let durable = |events: &[_]| memory(device, events).data_is_durable(1);
+            assert!(!durable(&[ApartStore(1), Fence, Flush]));
+            assert!(!durable(&[ApartFlush, ApartStore(1)]));
+            assert!(durable(&[ApartStore(1), ApartFlush]));
+        }
     }
 }

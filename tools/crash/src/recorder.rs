@@ -4,7 +4,7 @@
 //! or whoever drives it, can have.
 
 use crate::trace::Event;
-use bytelog::medium::{Medium, Persistence};
+use bytelog::medium::{FileData, Medium, Persistence};
 use bytelog::record::ALIGN;
 use std::fmt;
 
@@ -25,6 +25,8 @@ pub enum Fault {
     FenceFirst,
     /// The barrier between the described data and the seal is left out.
     NoDataBarrier,
+    /// The flush of the device of its own that the data is on is left out.
+    NoApartFlush,
     /// The barrier of a commit without TLVs is left out.
     NoEmptyBarrier,
     /// The device flush at the end is left out.
@@ -39,7 +41,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NoFence,
         Self::NoWriteBack,
         Self::ShortWriteBack,
@@ -47,6 +49,7 @@ impl Fault {
         Self::WriteBackFirst,
         Self::FenceFirst,
         Self::NoDataBarrier,
+        Self::NoApartFlush,
         Self::NoEmptyBarrier,
         Self::NoLastFlush,
         Self::FlushFirst,
@@ -65,6 +68,7 @@ impl fmt::Display for Fault {
             Self::WriteBackFirst => "write-back-before-store",
             Self::FenceFirst => "fence-before-write-back",
             Self::NoDataBarrier => "data-flush-left-out",
+            Self::NoApartFlush => "flush-of-the-data's-device-left-out",
             Self::NoEmptyBarrier => "flush-of-empty-commit-left-out",
             Self::NoLastFlush => "second-flush-left-out",
             Self::FlushFirst => "flush-before-fence",
@@ -97,6 +101,8 @@ pub struct Recorder {
     pub events: Vec<Event>,
     /// Fallible operations that still succeed; then one fails.
     pub lives: Option<u32>,
+    /// Where the file data of the commit is.
+    pub file_data: FileData,
     phase: Phase,
 }
 
@@ -108,6 +114,7 @@ impl Recorder {
             fault,
             events: Vec::new(),
             lives: None,
+            file_data: FileData::Here,
             phase: Phase::Outside,
         }
     }
@@ -148,7 +155,7 @@ impl Recorder {
         }
     }
 
-    /// Whether this barrier is one that the defect leaves out.
+    /// Whether this barrier of the log's device is one that the defect leaves out.
     fn barrier_is_missing(&self) -> bool {
         match self.phase {
             Phase::Before { empty: false } => self.has(Fault::NoDataBarrier),
@@ -215,6 +222,18 @@ impl Medium for Recorder {
         let missing = sealed && matches!(self.fault, Some(Fault::NoLastFlush | Fault::FlushFirst));
         if !missing && !self.barrier_is_missing() {
             self.events.push(Event::Flush);
+        }
+        Ok(())
+    }
+
+    fn file_data(&self) -> FileData {
+        self.file_data
+    }
+
+    fn flush_data(&mut self) -> Result<(), Failed> {
+        self.fails()?;
+        if !self.has(Fault::NoApartFlush) {
+            self.events.push(Event::ApartFlush);
         }
         Ok(())
     }

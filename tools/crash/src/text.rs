@@ -12,6 +12,8 @@
 //! tid 7
 //! data-store 1
 //! data-flush 1
+//! apart-store 2
+//! apart-flush
 //! store 4096 4642434c...
 //! stream 4160 00000000...
 //! write-back 4096 128
@@ -87,6 +89,8 @@ pub fn write(trace: &Trace) -> String {
             Event::Flush => "flush".into(),
             Event::DataStore(data) => format!("data-store {data}"),
             Event::DataFlush(data) => format!("data-flush {data}"),
+            Event::ApartStore(data) => format!("apart-store {data}"),
+            Event::ApartFlush => "apart-flush".into(),
             Event::Issue(issue) => write_issue(issue),
             Event::Ack => "ack".into(),
             Event::Abort => "abort".into(),
@@ -191,6 +195,8 @@ fn parse_line(trace: &mut Trace, words: &[&str]) -> Result<()> {
         ["flush"] => Event::Flush,
         ["data-store", data] => Event::DataStore(data.parse()?),
         ["data-flush", data] => Event::DataFlush(data.parse()?),
+        ["apart-store", data] => Event::ApartStore(data.parse()?),
+        ["apart-flush"] => Event::ApartFlush,
         ["issue", payload, ref numbers @ ..] => {
             let mut lists = numbers.split(|&word| word == "/").map(|list| {
                 let list = list.iter().map(|n| n.parse());

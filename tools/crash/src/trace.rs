@@ -49,6 +49,10 @@ pub enum Event {
     DataStore(u64),
     /// The write-back of that data has been started.
     DataFlush(u64),
+    /// File data was written to a device of its own, with a number of the same kind.
+    ApartStore(u64),
+    /// That device was flushed: all that was written there is durable.
+    ApartFlush,
     /// A fast commit is complete and about to be made durable.
     Issue(Issue),
     /// fsync returned 0: what was issued last is owed from now on.

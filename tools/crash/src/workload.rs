@@ -125,6 +125,8 @@ impl fmt::Display for Under {
 pub struct Workload {
     /// The kind of device.
     pub device: Persistence,
+    /// File data is on a device of its own.
+    pub apart: bool,
     /// What is in the area before.
     pub under: Under,
     /// Bytes of a block, and blocks of the area.
@@ -136,7 +138,18 @@ pub struct Workload {
 }
 
 /// Both kinds of device.
-pub const DEVICES: [Persistence; 2] = [Persistence::Synchronous, Persistence::NeedsFlush];
+const DEVICES: [Persistence; 2] = [Persistence::Synchronous, Persistence::NeedsFlush];
+
+/// The kinds of device, each with file data there and on another one.
+pub const KINDS: [(Persistence, bool); 4] = [
+    (Persistence::Synchronous, false),
+    (Persistence::NeedsFlush, false),
+    (Persistence::Synchronous, true),
+    (Persistence::NeedsFlush, true),
+];
+
+/// Behind a device's name: file data is on another one.
+const APART: &str = "+data-apart";
 
 /// How the kind is called.
 pub fn device_name(device: Persistence) -> &'static str {
@@ -155,8 +168,9 @@ pub fn device_named(name: &str) -> Result<Persistence> {
 impl fmt::Display for Workload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let device = device_name(self.device);
+        let apart = if self.apart { APART } else { "" };
         let (under, size, blocks) = (self.under, self.block_size, self.blocks);
-        write!(f, "{device}/{under}/{blocks}x{size}/")?;
+        write!(f, "{device}{apart}/{under}/{blocks}x{size}/")?;
         for (number, action) in self.actions.iter().enumerate() {
             write!(f, "{}{action}", if number == 0 { "" } else { "," })?;
         }
@@ -174,8 +188,13 @@ impl FromStr for Workload {
         };
         let (blocks, block_size) = size.split_once('x').context("not BLOCKSxSIZE")?;
         let known = Under::ALL.into_iter().find(|u| u.to_string() == under);
+        let (device, apart) = match device.strip_suffix(APART) {
+            Some(device) => (device, true),
+            None => (device, false),
+        };
         Ok(Self {
             device: device_named(device)?,
+            apart,
             under: known.with_context(|| format!("nothing is called {under}"))?,
             block_size: block_size.parse()?,
             blocks: blocks.parse()?,
@@ -190,11 +209,12 @@ mod tests {
 
     #[test]
     fn names_come_back() {
-        for under in Under::ALL {
+        for (under, (device, apart)) in Under::ALL.into_iter().zip(KINDS.into_iter().skip(1)) {
             let mut actions = Action::ALL.to_vec();
             actions.push(Action::Random(7));
             let workload = Workload {
-                device: Persistence::NeedsFlush,
+                device,
+                apart,
                 under,
                 block_size: 1024,
                 blocks: 9,
