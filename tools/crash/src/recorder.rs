@@ -68,7 +68,7 @@ impl fmt::Display for Fault {
             Self::WriteBackFirst => "write-back-before-store",
             Self::FenceFirst => "fence-before-write-back",
             Self::NoDataBarrier => "data-flush-left-out",
-            Self::NoApartFlush => "flush-of-the-data's-device-left-out",
+            Self::NoApartFlush => "data-device-not-flushed",
             Self::NoEmptyBarrier => "flush-of-empty-commit-left-out",
             Self::NoLastFlush => "second-flush-left-out",
             Self::FlushFirst => "flush-before-fence",
