@@ -133,6 +133,8 @@ impl Vm {
             },
         };
         vm.hello = vm.call(Cmd::Hello)?;
+        // Of the kernel before anything under test is loaded.
+        vm.console.check().context("boot")?;
         Ok(vm)
     }
 
