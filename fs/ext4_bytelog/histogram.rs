@@ -20,7 +20,7 @@ impl Histogram {
     /// Counts a value.
     #[inline]
     pub(crate) fn add(&self, value: u64) {
-        let bits = (u64::BITS - value.leading_zeros()) as usize;
+        let bits = value.checked_ilog2().map_or(0, |log| log as usize + 1);
         if let Some(bucket) = self.0.get(bits.min(BUCKETS - 1)) {
             bucket.add(1);
         }

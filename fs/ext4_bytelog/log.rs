@@ -76,14 +76,15 @@ struct PmemMedium<'a> {
     mapping: &'a Mapping,
     /// From the first access on, until a device is flushed.
     locked: Option<Locked<'a>>,
-    devices: Devices,
+    devices: &'a Devices,
     /// Whether an fsync owes data of its file.
     owed: bool,
     stats: &'a Stats,
 }
 
 impl<'a> PmemMedium<'a> {
-    fn new(area: &'a FcArea, devices: Devices, owed: bool, stats: &'a Stats) -> Self {
+    #[inline]
+    fn new(area: &'a FcArea, devices: &'a Devices, owed: bool, stats: &'a Stats) -> Self {
         Self {
             mapping: area.mapping(),
             locked: None,
@@ -94,6 +95,7 @@ impl<'a> PmemMedium<'a> {
     }
 
     /// The mapping, to be accessed.
+    #[inline]
     fn locked(&mut self) -> Result<&Locked<'a>> {
         Ok(match &mut self.locked {
             Some(locked) => locked,
@@ -105,15 +107,18 @@ impl<'a> PmemMedium<'a> {
 impl Medium for PmemMedium<'_> {
     type Error = Error;
 
+    #[inline]
     fn copy_in(&mut self, off: u64, bytes: &[u8]) -> Result {
         self.locked()?.copy_in(off, bytes)
     }
 
+    #[inline]
     fn write_back(&mut self, off: u64, len: u64) -> Result {
         self.stats.written_back_bytes.add(len);
         self.locked()?.write_back(off, len.try_into()?)
     }
 
+    #[inline]
     fn fence(&mut self) {
         self.stats.fences.add(1);
         pmem::fence();
@@ -215,7 +220,7 @@ impl Log {
     /// Makes an opener that an earlier life of the device left unreadable. Its
     /// log could be of a transaction number that this life is still to reach.
     fn wipe_opener(&self, stats: &Stats) -> Result {
-        let mut medium = PmemMedium::new(&self.area, self.devices, false, stats);
+        let mut medium = PmemMedium::new(&self.area, &self.devices, false, stats);
         medium.copy_in(0, &[0; OPENER_LEN])?;
         medium.write_back(0, OPENER_LEN as u64)?;
         medium.fence();
@@ -235,27 +240,28 @@ impl Log {
         }
     }
 
-    /// Room for one TLV of `len` bytes, header included.
+    /// Room for one TLV of `len` bytes, header included, if there is some without a
+    /// further look; else see [`Self::make_room`].
     #[inline]
-    pub(crate) fn reserve(
+    pub(crate) fn reserve(&mut self, tid: u32, len: usize) -> Option<&mut [u8]> {
+        if self.writer.tid() != Some(tid) || !self.writer.fits(len) {
+            return None;
+        }
+        self.writer.take(len)
+    }
+
+    /// Makes room for a TLV of `len` bytes, or says why there is none.
+    pub(crate) fn make_room(
         &mut self,
         tid: u32,
         len: usize,
         stats: &Stats,
-    ) -> Result<&mut [u8], WriteError<Error>> {
-        if self.writer.tid() != Some(tid) || !self.writer.fits(len) {
-            self.make_room(tid, len, stats)?;
-        }
-        self.writer.take(len).ok_or(WriteError::Staging)
-    }
-
-    #[cold]
-    fn make_room(&mut self, tid: u32, len: usize, stats: &Stats) -> Result<(), WriteError<Error>> {
+    ) -> Result<(), WriteError<Error>> {
         self.enter(tid, stats);
         if self.writer.fits(len) {
             return Ok(());
         }
-        let mut medium = PmemMedium::new(&self.area, self.devices, false, stats);
+        let mut medium = PmemMedium::new(&self.area, &self.devices, false, stats);
         self.writer.make_room(&mut medium, len)
     }
 
@@ -270,7 +276,7 @@ impl Log {
         if self.writer.tid() != Some(tid) {
             self.enter(tid, stats);
         }
-        let mut medium = PmemMedium::new(&self.area, self.devices, owed, stats);
+        let mut medium = PmemMedium::new(&self.area, &self.devices, owed, stats);
         let done = self.writer.commit(&mut medium)?;
         stats.commits.add(1);
         stats.empty_commits.add((done.ordinal == 0).into());
@@ -278,8 +284,9 @@ impl Log {
         stats.records.add(done.records.into());
         stats.payload_bytes.add(done.payload_bytes);
         stats.log_bytes.add(done.log_bytes);
-        stats.log_used.set(self.writer.used());
-        stats.log_high_water.raise(self.writer.used());
+        let used = self.writer.used();
+        stats.log_used.set(used);
+        stats.log_high_water.raise(used);
         Ok(done)
     }
 

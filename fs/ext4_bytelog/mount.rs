@@ -10,7 +10,7 @@ use crate::{
         cycles::{CycleClock, Cycles},
         dax::DaxDevice,
         errno,
-        exclusive::Exclusive,
+        exclusive::{Entered, Exclusive},
         fc_backend::{AttachFlags, Backend, Next, Pass, Recovery},
         jbd2::Journal,
         super_block::SuperBlock,
@@ -73,6 +73,26 @@ impl Mount {
         };
         pr_warn!("{}: ByteLog {what}: {refusal}\n", sb.id());
         refusal.errno()
+    }
+
+    /// What [`Backend::reserve`] does where there is no room yet.
+    #[cold]
+    fn reserve_anew(
+        &self,
+        mut log: Entered<'_, Option<Log>>,
+        tid: u32,
+        len: usize,
+    ) -> Option<NonNull<u8>> {
+        let log = (*log).as_mut()?;
+        let error = match log.make_room(tid, len, &self.stats) {
+            Ok(()) => match log.reserve(tid, len) {
+                Some(bytes) => return Some(NonNull::from(bytes).cast()),
+                None => WriteError::Staging,
+            },
+            Err(error) => error,
+        };
+        self.give_up(tid, log, error);
+        None
     }
 
     /// Counts and traces why a commit is given up. Returns what ext4 is told.
@@ -147,27 +167,28 @@ impl Backend for Mount {
     }
 
     #[inline]
-    fn reserve(&self, tid: u32, len: usize) -> Result<NonNull<u8>> {
-        let mut log = self.log.enter()?;
-        let log = (*log).as_mut().ok_or(EINVAL)?;
-        match log.reserve(tid, len, &self.stats) {
+    fn reserve(&self, tid: u32, len: usize) -> Option<NonNull<u8>> {
+        let mut log = self.log.enter().ok()?;
+        if let Some(bytes) = (*log).as_mut().and_then(|log| log.reserve(tid, len)) {
             // The staging buffer stays where it is, and is not touched before the
             // caller's next call.
-            Ok(bytes) => NonNull::new(bytes.as_mut_ptr()).ok_or(EINVAL),
-            Err(error) => Err(self.give_up(tid, log, error)),
+            return Some(NonNull::from(bytes).cast());
         }
+        self.reserve_anew(log, tid, len)
     }
 
     #[inline]
     fn commit(&self, tid: u32, owed: bool) -> Result {
         let start = Cycles::now();
         let mut log = self.log.enter()?;
-        let log = (*log).as_mut().ok_or(EINVAL)?;
+        let Some(log) = &mut *log else {
+            return Err(EINVAL);
+        };
         match log.commit(tid, owed, &self.stats) {
             Ok(done) => {
                 let nanos = self.clock.nanos_since(start);
                 self.stats.commit_latency_ns.add(nanos);
-                trace::commit(self.sb, tid, &done, log.used(), nanos);
+                trace::commit(self.sb, tid, &done, self.stats.log_used.get(), nanos);
                 Ok(())
             }
             Err(error) => Err(self.give_up(tid, log, error)),

@@ -289,6 +289,11 @@ impl Locked<'_> {
             unsafe { pmem::copy(addr, bytes) };
             return Ok(());
         }
+        self.copy_in_pieces(offset, bytes)
+    }
+
+    #[cold]
+    fn copy_in_pieces(&self, offset: u64, bytes: &[u8]) -> Result {
         let mut rest = bytes;
         self.for_each_piece(offset, bytes.len(), |addr, len| {
             let (now, later) = rest.split_at_checked(len).ok_or(EFAULT)?;
@@ -337,6 +342,11 @@ impl Locked<'_> {
             unsafe { pmem::write_back(addr, len) };
             return Ok(());
         }
+        self.write_back_pieces(offset, len)
+    }
+
+    #[cold]
+    fn write_back_pieces(&self, offset: u64, len: usize) -> Result {
         self.for_each_piece(offset, len, |addr, len| {
             // SAFETY: The piece is mapped for `len` bytes under the read lock.
             unsafe { pmem::write_back(addr, len) };

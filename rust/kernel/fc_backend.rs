@@ -140,8 +140,9 @@ pub(crate) trait Backend: Sized + Send + Sync + 'static {
     /// not.
     fn start(&self) -> Result;
 
-    /// Bytes for the next TLV, written by the caller before its next call.
-    fn reserve(&self, tid: u32, len: usize) -> Result<NonNull<u8>>;
+    /// Bytes for the next TLV, written by the caller before its next call. `None`:
+    /// the fast commit is given up.
+    fn reserve(&self, tid: u32, len: usize) -> Option<NonNull<u8>>;
 
     /// Makes what was reserved since the last commit durable, and before it the
     /// file data that it describes, or that an fsync owes on another device.
@@ -260,8 +261,8 @@ impl<T: Backend> OperationsVTable<T> {
         // SAFETY: By the safety requirements of this function.
         let instance = unsafe { Self::instance(data) };
         match instance.mount.reserve(tid, len as usize) {
-            Ok(bytes) => bytes.as_ptr(),
-            Err(_) => ptr::null_mut(),
+            Some(bytes) => bytes.as_ptr(),
+            None => ptr::null_mut(),
         }
     }
 

@@ -5,11 +5,11 @@
 
 use super::crc::{Crc32c, SEED};
 use super::error::WriteError;
-use super::gather::{Position, Running};
+use super::gather::Position;
 use super::medium::{FileData, Medium, Persistence};
 use super::opener::{Opener, OPENER_LEN};
 use super::record::{record_len, NewRecord, ALIGN, HEADER_LEN};
-use super::tlv::{Tag, Tlvs, TL_LEN};
+use super::tlv::{self, Tag, TlvError, TL_LEN};
 use super::writer::{Commit, LogWriter};
 
 impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
@@ -20,8 +20,7 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
         medium: &mut M,
         len: usize,
     ) -> Result<(), WriteError<M::Error>> {
-        let log = self.log.ok_or(WriteError::NotStarted)?;
-        if log.closed {
+        if self.log.as_ref().ok_or(WriteError::NotStarted)?.closed {
             return Err(WriteError::Closed);
         }
         if self.now.failed {
@@ -38,7 +37,9 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
         let full = self.end_of(self.now.at.head, self.now.staged)?;
         self.check_space(full, len)?;
         self.inspect()?;
-        self.finish(medium, &log, false)
+        self.finish(medium, false)?;
+        self.now.room = self.room_at(full);
+        Ok(())
     }
 
     /// Offset behind a record at `head` with `payload_len` bytes of payload.
@@ -57,33 +58,42 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
 
     /// Walks the staged TLVs: whether they are some, whether one describes file
     /// data, and whether they keep the rules.
+    #[inline(always)]
     fn inspect<E>(&mut self) -> Result<(), WriteError<E>> {
-        let to = HEADER_LEN.saturating_add(self.now.staged);
-        let payload = self.staging.as_ref().get(HEADER_LEN..to);
+        let payload = self.staging.as_ref().get(HEADER_LEN..);
+        let payload = payload.and_then(|payload| payload.get(..self.now.staged));
+        let payload = payload.ok_or(WriteError::Staging)?;
         let (mut data, mut rules) = (self.now.describes_data, self.rules);
-        for tlv in Tlvs::new(payload.ok_or(WriteError::Staging)?, self.max_tlv) {
-            let tlv = tlv.map_err(WriteError::Tlv)?;
+        let mut rest = payload;
+        // Not the iterator: what it returns takes longer to look at than a TLV.
+        while !rest.is_empty() {
+            let (tlv, behind) = tlv::split_first(rest, self.max_tlv)
+                .map_err(|fault| WriteError::Tlv(TlvError::at(payload, rest, fault)))?;
             data |= tlv.tag() == Tag::AddRange;
-            if !rules.as_mut().is_none_or(|rules| rules.allows(&tlv)) {
+            if !rules.allows(&tlv) && self.only_replayable {
                 return Err(WriteError::NotReplayable(tlv.tag()));
             }
+            rest = behind;
         }
         (self.now.describes_data, self.rules) = (data, rules);
         Ok(())
     }
 
     /// Puts a header in front of the staged payload, copies both in and goes to
-    /// the next position.
+    /// the next position. Returns the ordinal of the fast commit.
+    #[inline(always)]
     fn finish<M: Medium>(
         &mut self,
         medium: &mut M,
-        log: &Running,
         sealed: bool,
-    ) -> Result<(), WriteError<M::Error>> {
+    ) -> Result<u32, WriteError<M::Error>> {
+        let log = self.log.as_ref().ok_or(WriteError::NotStarted)?;
         let payload_len = self.now.staged;
         let total = record_len(payload_len).ok_or(WriteError::Staging)?;
         let unused = HEADER_LEN.saturating_add(payload_len)..;
-        clear_padding(self.staging.as_mut().get_mut(unused).unwrap_or_default());
+        if let Some(behind) = self.staging.as_mut().get_mut(unused) {
+            clear_padding(behind);
+        }
         let record = self.staging.as_mut().get_mut(..total);
         let record = record.ok_or(WriteError::Staging)?;
         let Some((header, body)) = record.split_first_chunk_mut::<HEADER_LEN>() else {
@@ -100,36 +110,35 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
         } else {
             C::update(self.now.crc, payload)
         };
+        let commit = log.commits.checked_add(1).ok_or(WriteError::Full)?;
         let new = NewRecord {
             tid: log.tid,
             nonce: log.nonce,
             seq: self.now.at.seq,
-            commit: log.commits.checked_add(1).ok_or(WriteError::Full)?,
+            commit,
             sealed,
             payload_len,
             payload_crc,
         };
-        let (bytes, chain) = new
-            .encode::<C>(self.now.at.chain)
+        let chain = new
+            .encode_to::<C>(self.now.at.chain, header)
             .ok_or(WriteError::Staging)?;
-        *header = bytes;
-        medium
-            .copy_in(self.now.at.head, record)
-            .map_err(WriteError::Medium)?;
-        let head = self.end_of(self.now.at.head, payload_len)?;
-        self.now.at = Position {
-            head,
+        let at = self.now.at.head;
+        let next = Position {
+            head: at.checked_add(total as u64).ok_or(WriteError::Full)?,
             seq: self.now.at.seq.checked_add(1).ok_or(WriteError::Full)?,
             chain,
         };
+        medium.copy_in(at, record).map_err(WriteError::Medium)?;
+        self.now.at = next;
         self.now.records = self.now.records.checked_add(1).ok_or(WriteError::Full)?;
         self.now.payload_bytes = self.now.payload_bytes.saturating_add(payload_len as u64);
         self.now.crc = crc;
         self.now.staged = 0;
-        self.now.room = self.room_at(head);
-        Ok(())
+        Ok(commit)
     }
 
+    #[inline]
     pub(super) fn try_commit<M: Medium>(
         &mut self,
         medium: &mut M,
@@ -150,45 +159,33 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
         // that fails now must not be tried again at the same place: if it was the
         // first, an opener of this try and records of the next could both be
         // durable, and disagree.
-        let running = self.log.as_mut().ok_or(WriteError::NotStarted)?;
-        let log = *running;
-        running.closed = true;
-        self.finish(medium, &log, true)?;
-        let commit = self.persist(medium, &log)?;
-        self.log = Some(Running {
-            commits: commit.ordinal,
-            durable: self.now.at,
-            ..log
-        });
+        let log = self.log.as_mut().ok_or(WriteError::NotStarted)?;
+        log.closed = true;
+        let tail = log.durable.head;
+        let ordinal = self.finish(medium, true)?;
+        let commit = self.persist(medium, ordinal, tail)?;
+        let log = self.log.as_mut().ok_or(WriteError::NotStarted)?;
+        log.commits = ordinal;
+        log.durable = self.now.at;
+        log.closed = false;
         self.discard();
         Ok(commit)
     }
 
-    /// Makes durable what lies between the durable head and the present one.
+    /// Makes fast commit number `ordinal` durable, which begins at `tail` and ends at
+    /// the present head.
+    #[inline]
     fn persist<M: Medium>(
         &mut self,
         medium: &mut M,
-        log: &Running,
+        ordinal: u32,
+        tail: u64,
     ) -> Result<Commit, WriteError<M::Error>> {
-        let first = log.commits == 0;
-        let (tail, head) = (log.durable.head, self.now.at.head);
+        let first = ordinal == 1;
         if first {
-            let opener = Opener {
-                features: 0,
-                tid: log.tid,
-                nonce: log.nonce,
-                head,
-                tail,
-                seq: u64::from(self.now.records),
-                crc: self.now.crc,
-            };
-            let bytes = opener.encode::<C>(self.geometry.block_size());
-            medium.copy_in(0, &bytes).map_err(WriteError::Medium)?;
-            medium
-                .write_back(0, OPENER_LEN as u64)
-                .map_err(WriteError::Medium)?;
+            self.write_opener(medium)?;
         }
-        let log_bytes = head.saturating_sub(tail);
+        let log_bytes = self.now.at.head.saturating_sub(tail);
         medium
             .write_back(tail, log_bytes)
             .map_err(WriteError::Medium)?;
@@ -197,7 +194,7 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
             medium.flush_device().map_err(WriteError::Medium)?;
         }
         Ok(Commit {
-            ordinal: log.commits.checked_add(1).ok_or(WriteError::Full)?,
+            ordinal,
             records: self.now.records,
             payload_bytes: self.now.payload_bytes,
             log_bytes,
@@ -205,11 +202,32 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
             opener_written: first,
         })
     }
+
+    /// Stores the opener of the log's first commit, and starts to write it back.
+    #[cold]
+    fn write_opener<M: Medium>(&mut self, medium: &mut M) -> Result<(), WriteError<M::Error>> {
+        let log = self.log.as_ref().ok_or(WriteError::NotStarted)?;
+        let opener = Opener {
+            features: 0,
+            tid: log.tid,
+            nonce: log.nonce,
+            head: self.now.at.head,
+            tail: log.durable.head,
+            seq: u64::from(self.now.records),
+            crc: self.now.crc,
+        };
+        let bytes = opener.encode::<C>(self.geometry.block_size());
+        medium.copy_in(0, &bytes).map_err(WriteError::Medium)?;
+        medium
+            .write_back(0, OPENER_LEN as u64)
+            .map_err(WriteError::Medium)
+    }
 }
 
 /// Zeroes what lies between a record's payload and the next line, of the bytes
 /// behind the payload. All of a line, if there is one: a number of bytes that is
 /// known takes no loop.
+#[inline]
 fn clear_padding(behind: &mut [u8]) {
     match behind.first_chunk_mut::<ALIGN>() {
         Some(line) => *line = [0; ALIGN],
@@ -219,6 +237,7 @@ fn clear_padding(behind: &mut [u8]) {
 
 /// Makes durable the file data that the commit describes or owes, before its seal
 /// can be.
+#[inline]
 fn data_barrier<M: Medium>(medium: &mut M, described: bool) -> Result<(), WriteError<M::Error>> {
     match medium.file_data() {
         FileData::Here if described => barrier(medium),

@@ -61,6 +61,9 @@ struct RawHeader {
 
 const _: () = assert!(size_of::<RawHeader>() == HEADER_LEN);
 
+/// Offset of the header's own CRC in it.
+const HEADER_CRC: usize = core::mem::offset_of!(RawHeader, header_crc);
+
 impl RawHeader {
     /// CRC32C of the header with its `header_crc` taken as zero.
     fn crc<C: Crc32c>(&self, seed: u32) -> u32 {
@@ -72,6 +75,7 @@ impl RawHeader {
 
 /// Bytes that a record with `payload_len` payload bytes occupies: header,
 /// payload and padding. `None` past [`MAX_PAYLOAD`].
+#[inline]
 pub const fn record_len(payload_len: usize) -> Option<usize> {
     if payload_len > MAX_PAYLOAD {
         return None;
@@ -341,13 +345,21 @@ impl NewRecord {
     /// The header's bytes and its CRC, the seed of the next record's. `None` if
     /// the payload is empty or longer than [`MAX_PAYLOAD`].
     pub fn encode<C: Crc32c>(&self, seed: u32) -> Option<([u8; HEADER_LEN], u32)> {
+        let mut header = [0; HEADER_LEN];
+        let crc = self.encode_to::<C>(seed, &mut header)?;
+        Some((header, crc))
+    }
+
+    /// What [`encode`](Self::encode) does, with the bytes where they belong.
+    #[inline]
+    pub fn encode_to<C: Crc32c>(&self, seed: u32, header: &mut [u8; HEADER_LEN]) -> Option<u32> {
         let record_len = record_len(self.payload_len).filter(|_| self.payload_len > 0)?;
         let flags = if self.sealed {
             COMMITTED | SEAL
         } else {
             COMMITTED
         };
-        let mut raw = RawHeader {
+        let raw = RawHeader {
             magic: U32::new(MAGIC),
             version: U16::new(VERSION_2),
             hdr_len: U16::new(HEADER_LEN as u16),
@@ -363,8 +375,10 @@ impl NewRecord {
             nonce: U32::new(self.nonce),
             reserved: [0; 16],
         };
-        let crc = C::update(seed, raw.as_bytes());
-        raw.header_crc = U32::new(crc);
-        Some((zerocopy::transmute!(raw), crc))
+        *header = zerocopy::transmute!(raw);
+        let crc = C::update(seed, header);
+        let field = header.get_mut(HEADER_CRC..)?.first_chunk_mut()?;
+        *field = crc.to_le_bytes();
+        Some(crc)
     }
 }

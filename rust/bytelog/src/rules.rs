@@ -12,6 +12,8 @@ const RAW_INODE: usize = 4;
 const MODE: usize = RAW_INODE;
 /// `offsetof(struct ext4_inode, i_links_count)`, le16.
 const LINKS_COUNT: usize = RAW_INODE + 26;
+/// Bytes of an INODE's value that are looked at; every one has more.
+const LOOKED_AT: usize = LINKS_COUNT + 2;
 /// `offsetof(struct ext4_fc_dentry_info, fc_ino)`, le32.
 const DENTRY_INO: usize = 4;
 /// `S_IFMT` and `S_IFDIR`.
@@ -36,13 +38,16 @@ impl Replayable {
         let value = tlv.value();
         match tlv.tag() {
             Tag::Inode => {
+                let Some(inode) = value.first_chunk::<LOOKED_AT>() else {
+                    return true;
+                };
                 let is_directory =
-                    le16(value, MODE).is_some_and(|mode| mode & TYPE_MASK == DIRECTORY);
+                    le16(inode, MODE).is_some_and(|mode| mode & TYPE_MASK == DIRECTORY);
                 self.directory = match is_directory {
-                    true => value.first_chunk().copied(),
+                    true => inode.first_chunk().copied(),
                     false => None,
                 };
-                le16(value, LINKS_COUNT) != Some(0)
+                le16(inode, LINKS_COUNT) != Some(0)
             }
             Tag::Creat if self.directory.is_some() => {
                 let ino = value.get(DENTRY_INO..).and_then(<[u8]>::first_chunk::<4>);

@@ -89,22 +89,23 @@ impl Tag {
         )
     }
 
-    /// The tag of a payload with the on-media number `raw`, with the shortest and
-    /// the longest value it can have. A table: this is asked for every TLV logged.
-    fn of_payload(raw: u16) -> Option<(Self, u16, u16)> {
-        const DENTRY: (u16, u16) = (
-            DENTRY_INFO_LEN as u16 + 1,
-            (DENTRY_INFO_LEN + NAME_MAX) as u16,
-        );
+    /// The tag of a payload with the on-media number `raw`, with the shortest value
+    /// it can have and how much longer one may be. A table: this is asked for every
+    /// TLV logged.
+    #[inline]
+    fn of_payload(raw: u16) -> Option<&'static (Self, u16, u16)> {
+        const DENTRY_MIN: u16 = DENTRY_INFO_LEN as u16 + 1;
+        const DENTRY_MORE: u16 = NAME_MAX as u16 - 1;
+        const INODE: u16 = (INODE_INFO_LEN + INODE_MIN) as u16;
         const TABLE: [(Tag, u16, u16); 6] = [
-            (Tag::AddRange, ADD_RANGE_LEN as u16, ADD_RANGE_LEN as u16),
-            (Tag::DelRange, DEL_RANGE_LEN as u16, DEL_RANGE_LEN as u16),
-            (Tag::Creat, DENTRY.0, DENTRY.1),
-            (Tag::Link, DENTRY.0, DENTRY.1),
-            (Tag::Unlink, DENTRY.0, DENTRY.1),
-            (Tag::Inode, (INODE_INFO_LEN + INODE_MIN) as u16, u16::MAX),
+            (Tag::AddRange, ADD_RANGE_LEN as u16, 0),
+            (Tag::DelRange, DEL_RANGE_LEN as u16, 0),
+            (Tag::Creat, DENTRY_MIN, DENTRY_MORE),
+            (Tag::Link, DENTRY_MIN, DENTRY_MORE),
+            (Tag::Unlink, DENTRY_MIN, DENTRY_MORE),
+            (Tag::Inode, INODE, u16::MAX - INODE),
         ];
-        TABLE.get(raw.wrapping_sub(1) as usize).copied()
+        TABLE.get(usize::from(raw.wrapping_sub(1)))
     }
 
     /// Whether a value of `len` bytes is possible, as
@@ -154,6 +155,27 @@ pub(super) fn header(tag: Tag, value_len: u16) -> [u8; TL_LEN] {
     [t0, t1, l0, l1]
 }
 
+/// Takes the first TLV off a run of them, refusing one of more than `max_tlv` bytes.
+#[inline(always)]
+pub(super) fn split_first(run: &[u8], max_tlv: usize) -> Result<(Tlv<'_>, &[u8]), TlvFault> {
+    let Some(header) = run.first_chunk::<TL_LEN>() else {
+        return Err(TlvFault::Cut);
+    };
+    let header = u32::from_le_bytes(*header);
+    let (raw, value_len) = (header as u16, (header >> 16) as u16);
+    let Some(&(tag, shortest, more)) = Tag::of_payload(raw) else {
+        return Err(TlvFault::Tag(raw));
+    };
+    let len = usize::from(value_len).saturating_add(TL_LEN);
+    if value_len.wrapping_sub(shortest) > more || len > max_tlv {
+        return Err(TlvFault::Length(tag, value_len));
+    }
+    match run.split_at_checked(len) {
+        Some((bytes, rest)) => Ok((Tlv { tag, bytes }, rest)),
+        None => Err(TlvFault::Cut),
+    }
+}
+
 /// One TLV of a record's payload, length checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tlv<'a> {
@@ -197,26 +219,6 @@ impl<'a> Tlvs<'a> {
             max_tlv,
         }
     }
-
-    #[inline]
-    fn step(&self) -> Result<(Tlv<'a>, &'a [u8]), TlvFault> {
-        let Some((&[t0, t1, l0, l1], _)) = self.rest.split_first_chunk::<TL_LEN>() else {
-            return Err(TlvFault::Cut);
-        };
-        let raw = u16::from_le_bytes([t0, t1]);
-        let Some((tag, shortest, longest)) = Tag::of_payload(raw) else {
-            return Err(TlvFault::Tag(raw));
-        };
-        let value_len = u16::from_le_bytes([l0, l1]);
-        let len = usize::from(value_len).saturating_add(TL_LEN);
-        if value_len < shortest || value_len > longest || len > self.max_tlv {
-            return Err(TlvFault::Length(tag, value_len));
-        }
-        match self.rest.split_at_checked(len) {
-            Some((bytes, rest)) => Ok((Tlv { tag, bytes }, rest)),
-            None => Err(TlvFault::Cut),
-        }
-    }
 }
 
 impl<'a> Iterator for Tlvs<'a> {
@@ -227,7 +229,7 @@ impl<'a> Iterator for Tlvs<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        match self.step() {
+        match split_first(self.rest, self.max_tlv) {
             Ok((tlv, rest)) => {
                 self.rest = rest;
                 self.offset = self.offset.saturating_add(tlv.bytes.len());
@@ -251,6 +253,17 @@ pub struct TlvError {
     pub offset: usize,
     /// What is wrong with it.
     pub fault: TlvFault,
+}
+
+impl TlvError {
+    /// A fault of the TLV with which `rest` begins, the end of `run`.
+    #[cold]
+    pub(super) fn at(run: &[u8], rest: &[u8], fault: TlvFault) -> Self {
+        Self {
+            offset: run.len().saturating_sub(rest.len()),
+            fault,
+        }
+    }
 }
 
 /// What is wrong with a TLV.

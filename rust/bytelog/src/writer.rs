@@ -63,7 +63,8 @@ pub struct LogWriter<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> {
     pub(super) max_tlv: usize,
     pub(super) geometry: Geometry,
     uuid: [u8; 16],
-    pub(super) rules: Option<Replayable>,
+    pub(super) rules: Replayable,
+    pub(super) only_replayable: bool,
     pub(super) log: Option<Running>,
     pub(super) now: Gathering,
     crc: PhantomData<fn() -> C>,
@@ -90,7 +91,8 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
             max_tlv: payload_max.min(geometry.block_size().max_tlv()),
             geometry,
             uuid,
-            rules: None,
+            rules: Replayable::default(),
+            only_replayable: false,
             log: None,
             now: Gathering::from(at, 0),
             crc: PhantomData,
@@ -100,7 +102,7 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
     /// Refuses fast commits that ext4's replay cannot apply.
     pub fn only_replayable(self) -> Self {
         Self {
-            rules: Some(Replayable::default()),
+            only_replayable: true,
             ..self
         }
     }
@@ -198,18 +200,19 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
     /// Whether a TLV of `len` bytes has room, so that [`take`](Self::take) gives it.
     #[inline]
     pub fn fits(&self, len: usize) -> bool {
-        let end = self.now.staged.saturating_add(len);
-        end <= self.now.room && len >= TL_LEN && len <= self.max_tlv
+        let end = self.now.staged.checked_add(len);
+        (TL_LEN..=self.max_tlv).contains(&len) && end.is_some_and(|end| end <= self.now.room)
     }
 
     /// What [`reserve`](Self::reserve) gives, where it fits or room has been made.
     #[inline]
     pub fn take(&mut self, len: usize) -> Option<&mut [u8]> {
-        let from = HEADER_LEN.saturating_add(self.now.staged);
-        let free = self.staging.as_mut().get_mut(from..);
-        match free.and_then(|free| free.get_mut(..len)) {
+        let from = self.now.staged;
+        let end = from.checked_add(len).unwrap_or(usize::MAX);
+        let payload = self.staging.as_mut().get_mut(HEADER_LEN..);
+        match payload.and_then(|payload| payload.get_mut(from..end)) {
             Some(bytes) => {
-                self.now.staged = self.now.staged.saturating_add(len);
+                self.now.staged = end;
                 if let Some(header) = bytes.first_chunk_mut::<TL_LEN>() {
                     *header = [0; TL_LEN];
                 }
@@ -241,16 +244,20 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
     /// Makes the gathered fast commit durable, with the file data that it
     /// describes. Without a TLV it writes nothing and still is the barrier that
     /// fsync owes. On an error the commit is discarded.
+    #[inline]
     pub fn commit<M: Medium>(&mut self, medium: &mut M) -> Result<Commit, WriteError<M::Error>> {
-        let result = self.try_commit(medium);
-        if result.is_err() {
-            self.discard();
+        match self.try_commit(medium) {
+            Ok(done) => Ok(done),
+            Err(error) => {
+                self.discard();
+                Err(error)
+            }
         }
-        result
     }
 
     /// Drops what was gathered. Records that were copied in stay unsealed, or are
     /// overwritten by the next commit.
+    #[inline]
     pub fn discard(&mut self) {
         if let Some(log) = &self.log {
             let room = if log.closed {
@@ -263,9 +270,10 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
     }
 
     /// Payload bytes that a record at `head` can have.
+    #[inline]
     pub(super) fn room_at(&self, head: u64) -> usize {
-        let left = self.geometry.area_len().saturating_sub(head);
-        let payload = left.saturating_sub(HEADER_LEN as u64);
+        let from = head.saturating_add(HEADER_LEN as u64);
+        let payload = self.geometry.area_len().saturating_sub(from);
         usize::try_from(payload).map_or(self.payload_max, |left| left.min(self.payload_max))
     }
 }
