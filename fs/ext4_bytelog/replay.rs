@@ -8,7 +8,7 @@ use crate::{
     bytelog::{
         error::ReadError,
         opener::{Block0, Prefix, OPENER_LEN},
-        reader::{read_log, Expected, Found, Log as LogSummary, Sink, SCRATCH_LEN},
+        reader::{read_log, Expected, Found, Log as LogSummary, Sink, MIN_SCRATCH, SCRATCH_LEN},
         record::Record,
         translate::Translator,
     },
@@ -82,13 +82,12 @@ impl Plan {
             uuid: &uuid,
             block_size: PAGE_SIZE as u32,
         };
-        let mut scratch = KVVec::from_elem(0u8, SCRATCH_LEN, GFP_KERNEL)?;
-        let mut found = Collected {
-            tlvs: KVVec::new(),
-            sealed: 0,
+        // A mount that writes logs writes none with longer records.
+        let read = match collect(&area, &expected, MIN_SCRATCH)? {
+            Err(ReadError::Scratch) => collect(&area, &expected, SCRATCH_LEN)?,
+            read => read,
         };
-        let log = read_log::<KernelCrc32c, _, _>(&area, &expected, &mut scratch, &mut found)
-            .map_err(|error| refuse(sb, &error))?;
+        let (log, mut found) = read.map_err(|error| refuse(sb, &error))?;
         found.tlvs.truncate(found.sealed);
         Ok(Self::of(sb, recovery, &log, found.tlvs, stats))
     }
@@ -135,6 +134,21 @@ impl Plan {
             Plan::Log(tlvs) => feed(recovery, tlvs),
         }
     }
+}
+
+/// Reads the log with a scratch buffer of so many bytes.
+fn collect(
+    area: &FcArea,
+    expected: &Expected<'_>,
+    scratch: usize,
+) -> Result<Result<(LogSummary, Collected), ReadError<Error, Error>>> {
+    let mut scratch = KVVec::from_elem(0u8, scratch, GFP_KERNEL)?;
+    let mut found = Collected {
+        tlvs: KVVec::new(),
+        sealed: 0,
+    };
+    let log = read_log::<KernelCrc32c, _, _>(area, expected, &mut scratch, &mut found);
+    Ok(log.map(|log| (log, found)))
 }
 
 /// Hands the log to ext4, block by block, in one of jbd2's passes.

@@ -131,8 +131,8 @@ impl fmt::Display for Damage {
 pub enum ReadError<A, S> {
     /// The area cannot have this size.
     Geometry(GeometryError),
-    /// The scratch buffer is shorter than
-    /// [`SCRATCH_LEN`](super::reader::SCRATCH_LEN).
+    /// The scratch buffer is too short for a record;
+    /// [`SCRATCH_LEN`](super::reader::SCRATCH_LEN) bytes are not.
     Scratch,
     /// The area could not be read.
     Area {

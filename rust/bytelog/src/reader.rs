@@ -11,12 +11,17 @@ use super::error::{Damage, Fault, ReadError};
 use super::geometry::Geometry;
 use super::legacy;
 use super::opener::{Block0, Opener, Prefix, OPENER_LEN};
-use super::record::{Record, HEADER_LEN, MAX_PAYLOAD};
+use super::record::{Record, DEFAULT_PAYLOAD, HEADER_LEN, MAX_PAYLOAD};
 use super::scan;
 use super::source::{Outcome, Source};
 
-/// Bytes of scratch buffer that [`read_log`] needs: the largest payload.
+/// Bytes of scratch buffer with which [`read_log`] reads every log: the largest
+/// payload.
 pub const SCRATCH_LEN: usize = MAX_PAYLOAD;
+
+/// Fewest bytes of scratch buffer: enough for logs whose records have payloads of
+/// the default size at most.
+pub const MIN_SCRATCH: usize = DEFAULT_PAYLOAD + scan::CHUNK;
 
 /// The fast-commit area, for reading.
 pub trait ReadArea {
@@ -115,7 +120,8 @@ pub struct Log {
 
 /// Reads the log of `area` into `sink`.
 ///
-/// `scratch` has at least [`SCRATCH_LEN`] bytes.
+/// `scratch` has at least [`MIN_SCRATCH`] bytes; with [`SCRATCH_LEN`] it is never too
+/// short.
 pub fn read_log<C: Crc32c, A: ReadArea, S: Sink>(
     area: &A,
     expected: &Expected<'_>,
@@ -124,7 +130,7 @@ pub fn read_log<C: Crc32c, A: ReadArea, S: Sink>(
 ) -> Result<Log, ReadError<A::Error, S::Error>> {
     let geometry =
         Geometry::of_area(expected.block_size, area.len()).map_err(ReadError::Geometry)?;
-    if scratch.len() < SCRATCH_LEN {
+    if scratch.len() < MIN_SCRATCH {
         return Err(ReadError::Scratch);
     }
     let source = Source {

@@ -13,7 +13,7 @@ use super::source::Source;
 
 /// Bytes of the area that are looked through for headers at a time. A multiple of
 /// [`ALIGN`].
-const CHUNK: usize = 4096;
+pub(super) const CHUNK: usize = 4096;
 
 /// Fails if a record of this tid and `nonce` with a good payload CRC stands at or
 /// beyond `from`, whose fast commit is at least 2 above `sealed`, the last one

@@ -93,6 +93,11 @@ impl Block<'_> {
         }
     }
 
+    /// Zeroes what has not been written.
+    fn clear_rest(&mut self) {
+        self.bytes.get_mut(self.used..).unwrap_or_default().fill(0);
+    }
+
     fn written(&self) -> &[u8] {
         self.bytes.get(..self.used).unwrap_or_default()
     }
@@ -114,7 +119,8 @@ impl<'a, C: Crc32c> Translator<'a, C> {
     }
 
     /// Fills `out`, which must have the block size, with the next block. False if
-    /// there is none left, or after an error; `out` is then as it was.
+    /// there is none left, or after an error; `out` is then as it was. An error leaves
+    /// a part of a block in it.
     pub fn next_block(&mut self, out: &mut [u8]) -> Result<bool, TranslateError> {
         if out.len() != self.block_size.bytes() {
             return Err(TranslateError::Buffer);
@@ -130,7 +136,6 @@ impl<'a, C: Crc32c> Translator<'a, C> {
     }
 
     fn fill(&mut self, out: &mut [u8]) -> Result<bool, TranslateError> {
-        out.fill(0);
         let mut block = Block {
             bytes: out,
             used: 0,
@@ -156,6 +161,7 @@ impl<'a, C: Crc32c> Translator<'a, C> {
         block.put(&self.tid.to_le_bytes())?;
         self.crc = C::update(self.crc, block.written());
         block.put(&self.crc.to_le_bytes())?;
+        block.clear_rest();
         self.state = State::Done;
         Ok(true)
     }
@@ -175,6 +181,7 @@ impl<'a, C: Crc32c> Translator<'a, C> {
     fn pad(&mut self, block: &mut Block<'_>) -> Result<bool, TranslateError> {
         let pad = block.filler(Tag::Pad)?;
         block.put(&pad)?;
+        block.clear_rest();
         self.crc = C::update(self.crc, block.bytes);
         Ok(true)
     }

@@ -7,10 +7,12 @@ use crate::damage::{blank, four_commits, log_over};
 use crate::v1::*;
 use bytelog::crc::Crc32c;
 use bytelog::error::{Damage, Fault, ReadError};
+use bytelog::geometry::Geometry;
 use bytelog::opener::OpenerFault;
-use bytelog::reader::{read_log, Expected, ReadArea, SCRATCH_LEN};
+use bytelog::reader::{read_log, Expected, ReadArea, MIN_SCRATCH, SCRATCH_LEN};
 use bytelog::record::{NewRecord, Record, HEADER_LEN};
 use bytelog::tlv::{Tag, TlvFault};
+use bytelog::writer::LogWriter;
 
 /// One commit, and a header of the third with `payload_len` bytes of payload 128
 /// bytes in front of the area's end.
@@ -49,21 +51,42 @@ fn a_payload_may_end_where_the_area_does_and_not_beyond() {
     assert_eq!(log.commits, 1);
 }
 
+/// One commit in a record of 10 KiB.
+fn one_large_record() -> Vec<u8> {
+    let geometry = Geometry::new(4096, 16).unwrap();
+    let mut log = LogWriter::<Crc, _>::new(vec![0; 1 << 16], geometry, UUID).unwrap();
+    let mut ram = Ram::new(16);
+    log.start(1, 2);
+    for seed in 0..40 {
+        let tlv = creat(244, seed);
+        log.reserve(&mut ram, tlv.len())
+            .unwrap()
+            .copy_from_slice(&tlv);
+    }
+    assert_eq!(log.commit(&mut ram).unwrap().records, 1);
+    ram.bytes
+}
+
 #[test]
-fn the_scratch_buffer_may_be_longer_and_not_shorter() {
-    let (image, _) = log_over(blank(16), &four_commits());
+fn a_scratch_buffer_is_refused_that_is_too_short_for_the_log() {
+    let (small, _) = log_over(blank(16), &four_commits());
+    let large = one_large_record();
     let expected = Expected {
         tid: 1,
         uuid: &UUID,
         block_size: BLOCK,
     };
-    let commits = |len| {
+    let commits = |image: &[u8], len| {
         let mut scratch = vec![0; len];
-        let area = Area::new(&image);
+        let area = Area::new(image);
         read_log::<Crc, _, _>(&area, &expected, &mut scratch, &mut Collect::default())
     };
-    assert!(matches!(commits(SCRATCH_LEN - 1), Err(ReadError::Scratch)));
-    assert_eq!(commits(SCRATCH_LEN + 1).unwrap().commits, 4);
+    let refused = |image, len| matches!(commits(image, len), Err(ReadError::Scratch));
+    assert!(refused(&small, MIN_SCRATCH - 1));
+    assert_eq!(commits(&small, MIN_SCRATCH).unwrap().commits, 4);
+    assert_eq!(commits(&small, SCRATCH_LEN + 1).unwrap().commits, 4);
+    assert!(refused(&large, MIN_SCRATCH));
+    assert_eq!(commits(&large, SCRATCH_LEN).unwrap().commits, 1);
 }
 
 #[test]
