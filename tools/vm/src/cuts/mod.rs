@@ -98,7 +98,7 @@ pub fn run(
     first: u64,
     cuts: u64,
     mode: Mode,
-    mut report: impl FnMut(u64, Result<Tally>) -> Result<bool>,
+    report: impl FnMut(u64, Result<Tally>) -> Result<bool>,
 ) -> Result<()> {
     let before = lab.config.clone();
     lab.reconfigure(VmConfig {
@@ -106,6 +106,18 @@ pub fn run(
         watch_flushes: true,
         ..before.clone()
     })?;
+    let outcome = seeds(lab, first, cuts, mode, report);
+    // Other tests follow, whatever this came to.
+    lab.reconfigure(before).and(outcome)
+}
+
+fn seeds(
+    lab: &mut Lab,
+    first: u64,
+    cuts: u64,
+    mode: Mode,
+    mut report: impl FnMut(u64, Result<Tally>) -> Result<bool>,
+) -> Result<()> {
     let mut done = 0;
     for seed in first.. {
         let outcome = cycle::run(lab, seed, mode);
@@ -123,5 +135,5 @@ pub fn run(
             break;
         }
     }
-    lab.reconfigure(before)
+    Ok(())
 }
