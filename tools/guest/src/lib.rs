@@ -10,6 +10,7 @@ pub mod model;
 pub mod ops;
 pub mod oracle;
 pub mod proto;
+pub mod ring;
 pub mod stress;
 pub mod timed;
 pub mod tree;

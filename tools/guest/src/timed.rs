@@ -2,6 +2,7 @@
 //! Jobs that are timed as a whole: what the time of one call would not show.
 
 use crate::ops::fill;
+use crate::ring::Ring;
 use anyhow::{anyhow, Result};
 use rustix::fs::{fdatasync, fsync};
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,8 @@ const BLOCKS: u64 = 2048;
 pub enum Timed {
     /// Files are created and unlinked; every so many operations one is synced.
     CreateUnlink { every: u64 },
+    /// The same through io_uring; with fsync, or with fdatasync.
+    RingCreateUnlink { every: u64, data_only: bool },
     /// A block at random, and fsync.
     RandomFsync,
     /// A block at random, and fdatasync.
@@ -43,6 +46,10 @@ impl Timed {
     pub fn name(self) -> String {
         match self {
             Self::CreateUnlink { every } => format!("create_unlink_fsync{every}"),
+            Self::RingCreateUnlink { every, data_only } => {
+                let call = if data_only { "fdatasync" } else { "fsync" };
+                format!("io_uring_create_unlink_{call}{every}")
+            }
             Self::RandomFsync => "randwrite_fsync".to_owned(),
             Self::RandomFdatasync => "randwrite_fdatasync".to_owned(),
             Self::Write => "write".to_owned(),
@@ -99,6 +106,9 @@ impl Prepared<'_> {
         let start = Instant::now();
         let fsyncs = match self.job {
             Timed::CreateUnlink { every } => self.create_unlink(every)?,
+            Timed::RingCreateUnlink { every, data_only } => {
+                self.ring_create_unlink(every, data_only)?
+            }
             Timed::Threads { count } => self.threads(count)?,
             _ => self.blocks()?,
         };
@@ -115,6 +125,21 @@ impl Prepared<'_> {
             }
             if (i + 1) % every == 0 {
                 fsync(&file)?;
+                fsyncs += 1;
+            }
+        }
+        Ok(fsyncs)
+    }
+
+    fn ring_create_unlink(&self, every: u64, data_only: bool) -> Result<u64> {
+        let name = |i: u64| self.dir.join(format!("new{i}"));
+        let mut ring = Ring::new()?;
+        let mut fsyncs = 0;
+        for i in 0..self.ops {
+            let before = i.checked_sub(1).map(name);
+            let file = ring.create(&name(i), before.as_deref())?;
+            if (i + 1) % every == 0 {
+                ring.sync(&file, data_only)?;
                 fsyncs += 1;
             }
         }

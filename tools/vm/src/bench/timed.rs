@@ -13,12 +13,26 @@ use bytelog_guest::timed::Timed;
 const MODES: [Mode; 3] = [Mode::StockFc, Mode::Off, Mode::Bytelog];
 
 /// The jobs, and their operations.
-pub const JOBS: [(Timed, u64); 15] = [
+pub const JOBS: [(Timed, u64); 17] = [
     (Timed::CreateUnlink { every: 2 }, 400),
     (Timed::CreateUnlink { every: 4 }, 400),
     (Timed::CreateUnlink { every: 8 }, 400),
     (Timed::CreateUnlink { every: 16 }, 400),
     (Timed::CreateUnlink { every: 32 }, 400),
+    (
+        Timed::RingCreateUnlink {
+            every: 16,
+            data_only: false,
+        },
+        400,
+    ),
+    (
+        Timed::RingCreateUnlink {
+            every: 16,
+            data_only: true,
+        },
+        400,
+    ),
     (Timed::RandomFsync, 200),
     (Timed::RandomFdatasync, 200),
     (Timed::Write, 4000),
