@@ -23,6 +23,24 @@ pub struct Curve {
 
 const SIZE: (u32, u32) = (760, 400);
 
+/// About as many labels of an axis as have room.
+const LABELS: usize = 6;
+
+/// A number as an axis has it.
+fn short(value: &f64) -> String {
+    match *value {
+        v if v >= 1e6 => format!("{}M", rounded(v / 1e6)),
+        v if v >= 1e3 => format!("{}k", rounded(v / 1e3)),
+        v => rounded(v),
+    }
+}
+
+/// With one or two places, where they say something.
+fn rounded(value: f64) -> String {
+    let text = format!("{value:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 const COLOURS: [RGBColor; 6] = [
     RGBColor(120, 120, 120),
     RGBColor(214, 96, 20),
@@ -80,6 +98,13 @@ impl Plot {
             .configure_mesh()
             .x_desc(self.x)
             .y_desc(self.y)
+            .x_labels(LABELS)
+            .y_labels(LABELS)
+            .x_label_formatter(&short)
+            .y_label_formatter(&short)
+            .max_light_lines(1)
+            .bold_line_style(BLACK.mix(0.1))
+            .light_line_style(TRANSPARENT)
             .draw()
             .map_err(|err| failed(err.to_string()))?;
         for (curve, colour) in self.curves.iter().zip(COLOURS.iter().cycle()) {
@@ -103,6 +128,12 @@ impl Plot {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        let texts = [0.0, 0.25, 10.0, 1500.0, 20000.0, 1.5e6].map(|v| short(&v));
+        assert_eq!(texts, ["0", "0.25", "10", "1.5k", "20k", "1.5M"]);
+    }
 
     #[test]
     fn a_plot_of_any_kind() {
