@@ -7,6 +7,9 @@ mod agent;
 use anyhow::{bail, Result};
 
 fn main() -> Result<()> {
+    if std::env::args().nth(1).as_deref() == Some(agent::apart::ARGUMENT) {
+        return agent::apart::work();
+    }
     if std::process::id() != 1 {
         bail!("this is the first process of the test machine; it does nothing elsewhere");
     }

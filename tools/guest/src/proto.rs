@@ -41,6 +41,8 @@ pub enum Cmd {
     Mount(MountArgs),
     /// Unmount: nothing.
     Umount { dir: String },
+    /// Shut a mounted filesystem down: nothing.
+    Shutdown { dir: String, how: Shutdown },
     /// Read a small text file: its contents.
     Read { path: String },
     /// Write a small text file: nothing.
@@ -56,6 +58,8 @@ pub enum Cmd {
     /// Commit transactions to a database in a directory, acknowledging each, until
     /// they are stopped.
     Database { job: database::Job, dir: String },
+    /// One of the two in a process of its own, which nothing but an error ends.
+    Apart(Box<Cmd>),
     /// Stop steps and transactions, in all directories: nothing.
     StressStop,
     /// Judge what a cut left of the steps: [`crate::stress::Verdict`].
@@ -131,6 +135,18 @@ pub struct MountArgs {
     pub counted: bool,
 }
 
+/// What comes before a filesystem refuses everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shutdown {
+    /// It is frozen and thawed: all is written.
+    Freeze,
+    /// The running transaction is committed.
+    Flush,
+    /// Nothing.
+    NoFlush,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Message {
@@ -161,7 +177,7 @@ pub enum DeviceKind {
     Nvme,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
     pub name: String,
     pub kind: DeviceKind,

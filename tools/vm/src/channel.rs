@@ -180,8 +180,13 @@ impl Channel {
     }
 
     pub fn reply(&self, id: u64, what: &str, timeout: Duration) -> Result<Value> {
-        self.wait(what, timeout, |state| state.replies.remove(&id))?
+        self.outcome(id, what, timeout)?
             .map_err(|err| anyhow!("{err}"))
+    }
+
+    /// The same, of a request that may have failed: that it has is not an error here.
+    pub fn outcome(&self, id: u64, what: &str, timeout: Duration) -> Result<Result<Value, String>> {
+        self.wait(what, timeout, |state| state.replies.remove(&id))
     }
 
     /// Waits until a workload has acknowledged `n` fsyncs. A workload that ends

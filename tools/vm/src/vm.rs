@@ -165,6 +165,19 @@ impl Vm {
         Ok(serde_json::from_value(value)?)
     }
 
+    /// Waits for the end of a request that must fail; returns what it says.
+    pub fn finish_failed(&self, id: u64, what: &str, timeout: Duration) -> Result<String> {
+        match self.channel.outcome(id, what, timeout * self.patience)? {
+            Ok(_) => bail!("{what}: no error"),
+            Err(text) => Ok(text),
+        }
+    }
+
+    /// What each workload has acknowledged so far.
+    pub fn acks(&self) -> Result<HashMap<u64, Acks>> {
+        self.channel.acks()
+    }
+
     pub fn wait_acks(&self, id: u64, n: u64, timeout: Duration) -> Result<()> {
         self.channel.wait_acks(id, n, timeout * self.patience)
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the agent does, one module per kind of request.
 
+pub mod apart;
 pub mod boot;
 mod cost;
 mod devices;
@@ -12,6 +13,7 @@ mod mounts;
 mod runner;
 mod serve;
 mod shell;
+mod shutdown;
 mod stats;
 mod stress;
 mod trace;

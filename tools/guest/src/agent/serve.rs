@@ -2,7 +2,9 @@
 //! Requests from the host: each is served by a thread of its own, so that a
 //! workload runs on while others come in.
 
-use super::{cost, devices, exec, kmsg, mark, modules, mounts, runner, stats, stress, trace};
+use super::{
+    apart, cost, devices, exec, kmsg, mark, modules, mounts, runner, shutdown, stats, stress, trace,
+};
 use anyhow::{anyhow, Context, Result};
 use bytelog_guest::proto::{Cmd, FcStats, Message, Request, PORT};
 use bytelog_guest::tree;
@@ -84,6 +86,7 @@ fn answer(request: Request, link: &Link) -> Result<Value> {
         Cmd::Run { argv, stdin } => value(exec::run(&argv, &stdin)),
         Cmd::Mount(args) => value(mounts::mount_ext4(&args)),
         Cmd::Umount { dir } => value(mounts::unmount(&dir)),
+        Cmd::Shutdown { dir, how } => value(shutdown::shut_down(&dir, how)),
         Cmd::Read { path } => value(fs::read_to_string(&path).context(path)),
         Cmd::Write { path, data } => value(fs::write(&path, data).context(path)),
         Cmd::Workload { spec, dir, dev } => {
@@ -99,6 +102,7 @@ fn answer(request: Request, link: &Link) -> Result<Value> {
             let ack = |n| link.ack(request.id, n, None);
             value(stress::run_database(&job, Path::new(&dir), ack))
         }
+        Cmd::Apart(cmd) => value(apart::run(&cmd, |n| link.ack(request.id, n, None))),
         Cmd::StressStop => {
             stress::stop();
             value(Ok(()))

@@ -15,6 +15,8 @@ pub struct Job {
     pub calm: bool,
     /// O_DIRECT only where the device's sectors begin and end, as a disk wants it.
     pub aligned: bool,
+    /// Stores through mappings as well.
+    pub mapped: bool,
 }
 
 const MAX_FILES: usize = 20;
@@ -27,6 +29,7 @@ const SECTOR: usize = 512;
 pub struct Generator {
     calm: bool,
     aligned: bool,
+    mapped: bool,
     rng: fastrand::Rng,
     state: State,
     done: u64,
@@ -37,6 +40,7 @@ impl Generator {
         Self {
             calm: job.calm,
             aligned: job.aligned,
+            mapped: job.mapped,
             rng: fastrand::Rng::with_seed(job.seed),
             state: State::default(),
             done: 0,
@@ -117,7 +121,7 @@ impl Generator {
                 let len = len.min(size - off);
                 self.write(path, off, len, tag)
             }
-            54..58 if size > 0 => Action::Write {
+            54..58 if size > 0 && self.mapped => Action::Write {
                 len: len.min(size),
                 off: self.rng.usize(..size.div_ceil(PAGE)) * PAGE,
                 how: How::Mapped,
@@ -287,6 +291,7 @@ mod tests {
                 seed,
                 calm: false,
                 aligned: false,
+                mapped: true,
             });
             (0..300).map(|_| gen.step().unwrap()).collect()
         };
@@ -300,6 +305,7 @@ mod tests {
             seed: 1,
             calm: false,
             aligned: false,
+            mapped: true,
         });
         let (mut actions, mut syncs, mut hows) = (HashSet::new(), HashSet::new(), HashSet::new());
         for _ in 0..2000 {
@@ -319,6 +325,7 @@ mod tests {
             seed: 9,
             calm: false,
             aligned: false,
+            mapped: true,
         };
         let root = std::env::temp_dir().join(format!("bytelog-stress-{}", std::process::id()));
         std::fs::create_dir_all(&root).unwrap();

@@ -8,6 +8,9 @@ mod replay;
 mod threads;
 
 pub use plan::Mode;
+pub use power::{keep, keep_as};
+pub use replay::count as replayed;
+pub use threads::{Thread, Work};
 
 use crate::config::VmConfig;
 use crate::lab::Lab;

@@ -141,6 +141,7 @@ impl Plan {
             seed: (self.seed << 8) + (device << 4) + thread,
             calm: self.calm,
             aligned: self.layout.on_disk(),
+            mapped: true,
         }
     }
 

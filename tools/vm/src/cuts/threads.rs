@@ -42,11 +42,20 @@ impl Thread {
 
     /// Starts it; its request is for [`crate::vm::Vm::finish`].
     pub fn start(&self, lab: &mut Lab) -> Result<u64> {
+        lab.vm()?.start(self.cmd())
+    }
+
+    /// The same in a process of its own, which ends with an error.
+    pub fn start_apart(&self, lab: &mut Lab) -> Result<u64> {
+        lab.vm()?.start(Cmd::Apart(Box::new(self.cmd())))
+    }
+
+    fn cmd(&self) -> Cmd {
         let dir = self.dir.clone();
-        lab.vm()?.start(match self.work.clone() {
+        match self.work.clone() {
             Work::Files(job) => Cmd::Stress { job, dir },
             Work::Database(job) => Cmd::Database { job, dir },
-        })
+        }
     }
 
     /// The mounted filesystem has everything that was acknowledged.

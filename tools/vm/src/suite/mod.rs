@@ -13,6 +13,7 @@ mod guard;
 mod hostile;
 mod modules;
 mod options;
+mod shutdown;
 mod stat;
 mod statistics;
 mod threads;
@@ -43,6 +44,7 @@ fn all() -> impl Iterator<Item = &'static Test> {
         threads::TESTS,
         cuts::TESTS,
         faults::TESTS,
+        shutdown::TESTS,
         guard::TESTS,
         fragmented::TESTS,
         external::TESTS,

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Shutting a mounted filesystem down.
+
+use anyhow::{Context, Result};
+use bytelog_guest::proto::Shutdown;
+use rustix::fs::{open, Mode, OFlags};
+use rustix::ioctl::{ioctl, opcode, Setter};
+
+/// EXT4_IOC_SHUTDOWN: the size in it is that of the flags.
+const EXT4_IOC_SHUTDOWN: rustix::ioctl::Opcode = opcode::read::<u32>(b'X', 125);
+
+pub fn shut_down(dir: &str, how: Shutdown) -> Result<()> {
+    let root = open(dir, OFlags::RDONLY, Mode::empty()).context(dir.to_owned())?;
+    let flags = match how {
+        Shutdown::Freeze => 0_u32,
+        Shutdown::Flush => 1,
+        Shutdown::NoFlush => 2,
+    };
+    // SAFETY: The call reads a u32 and keeps nothing of it.
+    unsafe { ioctl(&root, Setter::<EXT4_IOC_SHUTDOWN, u32>::new(flags)) }
+        .with_context(|| format!("{how:?} shutdown of {dir}"))
+}
