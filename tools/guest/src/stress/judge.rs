@@ -185,6 +185,7 @@ mod tests {
         seed: 5,
         calm: false,
         aligned: false,
+        mapped: true,
     };
 
     /// What a filesystem that has done `k` steps, and nothing of the next, shows.
@@ -231,6 +232,7 @@ mod tests {
                 seed,
                 calm: seed % 2 == 0,
                 aligned: false,
+                mapped: true,
             };
             let floor = judge(&job, 200, &Tree::new()).unwrap().floor;
             let verdict = judge(&job, 200, &tree_after(&job, floor - 3)).unwrap();
