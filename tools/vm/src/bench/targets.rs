@@ -102,7 +102,7 @@ fn others(rows: &Rows) -> Vec<Target> {
         ),
         0.5,
     );
-    for kib in [256, 1024, 4096, 16384, 65536] {
+    for kib in [256, 1024, 4096, 16384] {
         let log = format!("replay_{kib}k");
         add(
             format!("sync, log of {kib} KiB: instructions of replay, bytelog / stock_fc"),
