@@ -24,6 +24,9 @@ pub const WORKLOAD: Duration = Duration::from_secs(240);
 /// it: with no host to flush it would be many times as far at the cut.
 const KEEP_STEP_US: u64 = 4000;
 
+/// Times that a machine is started before it counts as broken.
+const BOOTS: u32 = 4;
+
 /// Which ext4 is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ext4 {
@@ -102,11 +105,17 @@ impl Lab {
         if self.vm.is_none() {
             // No module under test is loaded and nothing is mounted before the
             // agent is up: a machine that does not get there says nothing about
-            // them. One more try, and not in silence.
-            let vm = Vm::boot(&self.config).or_else(|err| {
-                println!("   the machine did not start, trying once more: {err:#}");
-                Vm::boot(&self.config)
-            })?;
+            // them. A few more tries, and not in silence.
+            let mut tries = 0;
+            let vm = loop {
+                tries += 1;
+                match Vm::boot(&self.config) {
+                    Err(err) if tries < BOOTS => {
+                        println!("   the machine did not start, trying once more: {err:#}");
+                    }
+                    outcome => break outcome?,
+                }
+            };
             if let Some(kver) = &self.kver {
                 let release = &vm.hello.release;
                 ensure!(release == kver, "kernel {release} booted, not {kver}");
