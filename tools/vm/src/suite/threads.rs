@@ -75,7 +75,7 @@ fn loses_nothing(lab: &mut Lab, kind: DeviceKind) -> Result<()> {
 /// tell. Whether a cut meets such an fsync is a matter of luck.
 fn stock_loses(lab: &mut Lab) -> Result<()> {
     let seed = lab.seed;
-    for try_ in 0..4 {
+    for try_ in 0..10 {
         lab.seed = seed + 100 * try_;
         let (all, lost) = lost(lab, Ext4::Stock, DeviceKind::Virtio, "")?;
         println!("   stock: {lost} of {all} fsyncs of {THREADS} threads lost");
