@@ -167,6 +167,7 @@ pub(super) fn split_first(run: &[u8], max_tlv: usize) -> Result<(Tlv<'_>, &[u8])
         return Err(TlvFault::Tag(raw));
     };
     let len = usize::from(value_len).saturating_add(TL_LEN);
+    // Both ends in one comparison: what is too short wraps beyond every `more`.
     if value_len.wrapping_sub(shortest) > more || len > max_tlv {
         return Err(TlvFault::Length(tag, value_len));
     }

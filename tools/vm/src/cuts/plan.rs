@@ -13,6 +13,9 @@ const LOGS: [&str; 2] = [
     "-J size=4,fast_commit_size=64",
 ];
 
+/// Seconds between full commits, and the value of the option.
+const OPTIONS: [(u32, &str); 3] = [(600, "on"), (1, "on"), (600, "force")];
+
 /// Where the journal is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
@@ -71,7 +74,7 @@ pub struct Plan {
     pub ext4: Ext4,
     pub layout: Layout,
     pub mkfs: &'static str,
-    pub opts: &'static str,
+    pub opts: String,
     /// Threads on each device.
     pub threads: u64,
     /// Acknowledged steps of all threads at which the clock starts, and how long
@@ -96,27 +99,23 @@ impl Plan {
     /// A picture is of pmem alone, so that cuts of external journals always kill.
     pub fn new(seed: u64, Mode { external, stock }: Mode) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let opts = [
-            "commit=600,dax_fc_bytelog=on",
-            "commit=1,dax_fc_bytelog=on",
-            "commit=600,dax_fc_bytelog=force",
-        ];
-        let opts = if stock {
-            opts.map(|opts| opts.split(",dax").next().unwrap_or(opts))
-        } else {
-            opts
-        };
         let kill = external || seed % 5 == 0;
         let replay_cuts = if !external && seed % 2 == 0 { 2 } else { 0 };
         let layout = match EXTERNAL.get(seed as usize % EXTERNAL.len()) {
             Some(layout) if external => *layout,
             _ => Layout::Internal,
         };
+        let mkfs = LOGS[rng.usize(..LOGS.len())];
+        let (commit, value) = OPTIONS[rng.usize(..OPTIONS.len())];
+        let mut opts = format!("commit={commit}");
+        if !stock {
+            opts.push_str(&format!(",dax_fc_bytelog={value}"));
+        }
         Self {
             ext4: if stock { Ext4::Stock } else { Ext4::ByteLog },
             layout,
-            mkfs: LOGS[rng.usize(..LOGS.len())],
-            opts: opts[rng.usize(..opts.len())],
+            mkfs,
+            opts,
             threads: rng.u64(1..=4),
             acks: rng.u64(40..400),
             delay: Duration::from_micros(rng.u64(..20_000)),
