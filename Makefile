@@ -78,6 +78,10 @@ xfstests: all
 bench: all
 	@$S/bench $(ARGS)
 
+# What a transaction of PostgreSQL costs: tables and build/bench/database.json.
+bench-database: all
+	@$S/bench-database $(ARGS)
+
 # Modules to DESTDIR/lib/modules/V/updates, the rest below DESTDIR/PREFIX.
 install: modules tools
 	@$S/install
@@ -97,5 +101,5 @@ distclean:
 	@$S/clean cache
 
 .PHONY: all help setup update modules tools demo vm test check-crash check-trace soak soak-no-flush soak-stock \
-	soak-no-data-flush xfstests debug-kernel bench install deb test-packages clean distclean
+	soak-no-data-flush xfstests debug-kernel bench bench-database install deb test-packages clean distclean
 .NOTPARALLEL:

@@ -37,6 +37,13 @@ pub enum Cmd {
     Rmmod { name: String },
     /// Run a program: [`RunResult`].
     Run { argv: Vec<String>, stdin: String },
+    /// Run a program and count what reaches the device meanwhile: [`CountedRun`].
+    RunCounted {
+        argv: Vec<String>,
+        dev: String,
+        /// As for `Measure`.
+        journal: Vec<(u64, u64)>,
+    },
     /// Mount or remount ext4: [`MountResult`].
     Mount(MountArgs),
     /// Unmount: nothing.
@@ -270,6 +277,14 @@ pub struct IoCounts {
     /// Calls of nvdimm_flush, whatever they led to.
     pub nvdimm_flushes: u64,
     pub nanos: u64,
+}
+
+/// A program that has been run, and what reached the device.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CountedRun {
+    pub run: RunResult,
+    /// Without fsyncs.
+    pub io: IoCounts,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Jobs that are timed as a whole: what the time of one call would not show.
 
+use crate::database::{self, Inserts};
 use crate::ops::fill;
 use crate::ring::Ring;
-use anyhow::{anyhow, Result};
+use anyhow::{anyhow, Context, Result};
 use rustix::fs::{fdatasync, fsync};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -39,6 +40,8 @@ pub enum Timed {
     RandomRead,
     /// Threads that each append a block to a file of their own and fsync it.
     Threads { count: u64 },
+    /// Transactions of SQLite, a row each.
+    Sqlite { mode: database::Mode },
 }
 
 impl Timed {
@@ -57,6 +60,16 @@ impl Timed {
             Self::Read => "read".to_owned(),
             Self::RandomRead => "randread".to_owned(),
             Self::Threads { count } => format!("threads_{count}"),
+            Self::Sqlite { mode } => mode.name(),
+        }
+    }
+
+    /// What the flushes of a job are divided by, as it is called in bench.json: SQLite's
+    /// own fsyncs are not counted.
+    pub fn flushes(self) -> &'static str {
+        match self {
+            Self::Sqlite { .. } => "flushes_per_transaction",
+            _ => "flushes_per_fsync",
         }
     }
 
@@ -75,6 +88,7 @@ pub struct Prepared<'a> {
     dir: &'a Path,
     ops: u64,
     file: File,
+    database: Option<Inserts>,
 }
 
 /// Makes what the job needs, durable.
@@ -90,6 +104,10 @@ pub fn prepare(job: Timed, dir: &Path, ops: u64) -> Result<Prepared<'_>> {
     for i in 0..BLOCKS {
         file.write_all_at(&block, i * BLOCK as u64)?;
     }
+    let database = match job {
+        Timed::Sqlite { mode } => Some(Inserts::create(mode, dir)?),
+        _ => None,
+    };
     rustix::fs::sync();
     fsync(&file)?;
     Ok(Prepared {
@@ -97,11 +115,12 @@ pub fn prepare(job: Timed, dir: &Path, ops: u64) -> Result<Prepared<'_>> {
         dir,
         ops,
         file,
+        database,
     })
 }
 
 impl Prepared<'_> {
-    /// Runs the job; returns the nanoseconds and the fsyncs.
+    /// Runs the job; returns the nanoseconds and the fsyncs, or the transactions.
     pub fn run(&self) -> Result<(u64, u64)> {
         let start = Instant::now();
         let fsyncs = match self.job {
@@ -110,6 +129,7 @@ impl Prepared<'_> {
                 self.ring_create_unlink(every, data_only)?
             }
             Timed::Threads { count } => self.threads(count)?,
+            Timed::Sqlite { .. } => self.transactions()?,
             _ => self.blocks()?,
         };
         Ok((start.elapsed().as_nanos() as u64, fsyncs))
@@ -170,32 +190,56 @@ impl Prepared<'_> {
         Ok(fsyncs)
     }
 
+    fn transactions(&self) -> Result<u64> {
+        let database = self.database.as_ref().context("no database")?;
+        database.run(self.ops)?;
+        Ok(self.ops)
+    }
+
     fn threads(&self, count: u64) -> Result<u64> {
-        let each = self.ops / count.max(1);
+        let (dir, each) = (self.dir, self.ops / count.max(1));
         std::thread::scope(|scope| {
             let threads: Vec<_> = (0..count)
-                .map(|number| scope.spawn(move || self.appends(number, each)))
+                .map(|number| scope.spawn(move || appends(dir, number, each)))
                 .collect();
             let mut outcomes = threads.into_iter().map(|thread| thread.join());
             outcomes.try_for_each(|outcome| outcome.map_err(|_| anyhow!("a thread"))?)
         })?;
         Ok(each * count)
     }
+}
 
-    fn appends(&self, number: u64, count: u64) -> Result<()> {
-        let file = File::create(self.dir.join(format!("thread{number}")))?;
-        let block = fill(number, BLOCK);
-        for i in 0..count {
-            file.write_all_at(&block, i * BLOCK as u64)?;
-            fsync(&file)?;
-        }
-        Ok(())
+/// What each thread does, with a file of its own.
+fn appends(dir: &Path, number: u64, count: u64) -> Result<()> {
+    let file = File::create(dir.join(format!("thread{number}")))?;
+    let block = fill(number, BLOCK);
+    for i in 0..count {
+        file.write_all_at(&block, i * BLOCK as u64)?;
+        fsync(&file)?;
     }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_transaction_for_every_row() {
+        let dir = std::env::temp_dir().join(format!("bytelog-inserts-{}", std::process::id()));
+        for (mode, name) in [
+            (database::Mode::Wal, "sqlite_wal_full"),
+            (database::Mode::Delete, "sqlite_delete_full"),
+        ] {
+            let job = Timed::Sqlite { mode };
+            assert_eq!(job.name(), name);
+            let sub = dir.join(name);
+            let prepared = prepare(job, &sub, 16).unwrap();
+            assert_eq!(prepared.run().unwrap().1, 16);
+            assert_eq!(prepared.database.unwrap().rows().unwrap(), 16);
+        }
+        fs::remove_dir_all(&dir).unwrap();
+    }
 
     #[test]
     fn every_job_runs() {

@@ -57,6 +57,13 @@ enum Action {
         #[command(flatten)]
         options: bench::Options,
     },
+    /// Transactions of PostgreSQL, in time and instructions, against stock ext4
+    BenchDatabase {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        options: bench::database::Options,
+    },
     /// Record the stores of fast commits, for the crash-state checker
     Trace {
         #[command(flatten)]
@@ -230,6 +237,15 @@ fn run(cli: Cli) -> Result<bool> {
             let outcome = bench::run(&config, common.kver.as_deref(), common.seed, &options);
             common.leave();
             outcome
+        }
+        Action::BenchDatabase { common, options } => {
+            let options = options.resolve()?;
+            let mut config = common.enter(None)?;
+            config.read_only = options.disks();
+            let kver = common.kver.as_deref();
+            let outcome = bench::database::run(&config, kver, common.seed, &options);
+            common.leave();
+            outcome.map(|()| true)
         }
         Action::Trace { common, args } => {
             let args = args.resolve()?;

@@ -84,6 +84,13 @@ fn answer(request: Request, link: &Link) -> Result<Value> {
         Cmd::Modprobe { name, deps_only } => value(modules::load(&name, deps_only)),
         Cmd::Rmmod { name } => value(modules::remove(&name)),
         Cmd::Run { argv, stdin } => value(exec::run(&argv, &stdin)),
+        Cmd::RunCounted { argv, dev, journal } => {
+            let journal = trace::Journal {
+                dev: &dev,
+                sectors: &journal,
+            };
+            value(trace::run(&argv, &dev, &journal))
+        }
         Cmd::Mount(args) => value(mounts::mount_ext4(&args)),
         Cmd::Umount { dir } => value(mounts::unmount(&dir)),
         Cmd::Shutdown { dir, how } => value(shutdown::shut_down(&dir, how)),

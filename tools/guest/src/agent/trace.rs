@@ -3,10 +3,10 @@
 //! on the functions that carry them out. The disk statistics of pmem devices stay
 //! at zero, so they cannot be asked.
 
-use super::{runner, stats};
+use super::{exec, runner, stats};
 use anyhow::{Context, Result};
 use bytelog_guest::ops::sync;
-use bytelog_guest::proto::IoCounts;
+use bytelog_guest::proto::{CountedRun, IoCounts};
 use bytelog_guest::workload::Spec;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -99,6 +99,17 @@ pub fn measure(spec: &Spec, dir: &Path, dev: &str, journal: &Journal) -> Result<
         }
         Ok(ops.len() as u64)
     })
+}
+
+/// Runs a program and counts.
+pub fn run(argv: &[String], dev: &str, journal: &Journal) -> Result<CountedRun> {
+    let mut run = None;
+    let io = counting(dev, journal, || {
+        run = Some(exec::run(argv, "")?);
+        Ok(0)
+    })?;
+    let run = run.context("the program")?;
+    Ok(CountedRun { run, io })
 }
 
 /// Counts what `work` sends to the devices of a filesystem; it says how many fsyncs

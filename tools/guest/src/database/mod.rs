@@ -6,10 +6,12 @@
 //! the first k transactions, for one k that no acknowledged transaction is beyond.
 //! [`Mode::Delete`] alone may take the last one back: see there.
 
+mod inserts;
 mod judge;
 mod store;
 mod transaction;
 
+pub use inserts::Inserts;
 pub use judge::judge;
 pub use store::{look, Found, Store};
 pub use transaction::{Change, Generator, Row, Transaction};
@@ -40,6 +42,11 @@ impl Mode {
             Self::Delete => ["delete", "full"],
             Self::DeleteExtra => ["delete", "extra"],
         }
+    }
+
+    /// The name in tables and in bench.json.
+    pub fn name(self) -> String {
+        format!("sqlite_{}", self.pragmas().join("_"))
     }
 
     /// Acknowledged transactions that a cut may undo.

@@ -92,6 +92,16 @@ impl Machine {
         Self::boot(base, &place.timing(&base.config), place)
     }
 
+    /// Boots one whose clock counts instructions, and nothing else does.
+    pub fn clocked(base: &Base, place: Place) -> Result<Self> {
+        let config = VmConfig {
+            cpus: 1,
+            icount: Some(0),
+            ..place.timing(&base.config)
+        };
+        Self::boot(base, &config, place)
+    }
+
     fn boot(base: &Base, config: &VmConfig, place: Place) -> Result<Self> {
         let mut lab = Lab::new(config, base.kver.as_deref(), base.seed);
         let dev = lab.dev(place.data)?;
@@ -163,6 +173,12 @@ impl Machine {
     /// Where the filesystem is mounted.
     pub fn dir(&self) -> String {
         self.dev.dir()
+    }
+
+    /// The filesystem's device, and where on it the journal is, in sectors.
+    pub fn data_and_journal(&self) -> Result<(String, Vec<(u64, u64)>)> {
+        let journal = self.lab.journal(&self.dev)?.sectors();
+        Ok((self.dev.name.clone(), journal))
     }
 
     fn dir_of(&self, load: Load, sub: &str) -> String {

@@ -3,6 +3,7 @@
 //! alternating rounds.
 
 mod cost;
+pub mod database;
 mod machine;
 mod page;
 mod place;
@@ -54,9 +55,9 @@ pub struct Options {
     /// Commits of many sizes, how the log fills, and replays
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     sweeps: bool,
-    /// Rows of another bench, to be taken in
+    /// Rows of another bench, to be taken in; may be given more than once
     #[arg(long)]
-    more: Option<PathBuf>,
+    more: Vec<PathBuf>,
     /// Print so many functions of each profile
     #[arg(long, default_value_t = 0)]
     profile: usize,
@@ -87,7 +88,9 @@ impl Options {
                 .into();
             (self.fsyncs, self.rounds, self.times, self.sweeps) = (20, 1, 0, false);
         }
-        self.more = self.more.map(std::path::absolute).transpose()?;
+        for more in &mut self.more {
+            *more = std::path::absolute(&*more)?;
+        }
         let plugin = self.plugin.canonicalize();
         self.plugin = plugin.with_context(|| self.plugin.display().to_string())?;
         Ok(self)
@@ -114,7 +117,7 @@ pub fn run(config: &VmConfig, kver: Option<&str>, seed: u64, options: &Options) 
     };
     let mut rows = Rows::default();
     let mut extra = Extra::default();
-    if let Some(more) = &options.more {
+    for more in &options.more {
         rows.add_file(more)?;
     }
     for place in place::ALL.iter().filter(|place| options.wants(place.name)) {

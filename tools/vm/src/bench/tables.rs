@@ -6,14 +6,16 @@ use super::rows::{Mode, Rows};
 use bytelog_guest::load::Load;
 use comfy_table::{presets, CellAlignment, Table};
 
-fn new(header: &[&str]) -> Table {
+/// A table with these titles.
+pub fn new(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::ASCII_BORDERS_ONLY_CONDENSED);
     table.set_header(header);
     table
 }
 
-fn print(title: &str, mut table: Table, left: usize) {
+/// Prints a table, of which but the first `left` columns are numbers.
+pub fn print(title: &str, mut table: Table, left: usize) {
     for column in table.column_iter_mut().skip(left) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -29,7 +31,8 @@ pub fn number(value: f64) -> String {
     }
 }
 
-fn cell(value: Option<f64>) -> String {
+/// A number that may not have been measured.
+pub fn cell(value: Option<f64>) -> String {
     value.map_or("-".to_owned(), number)
 }
 
@@ -116,27 +119,31 @@ pub fn jobs(rows: &Rows, device: &str, jobs: &[String]) {
     print(&title, table, 1);
 }
 
+/// A ratio of times, with the lowest and the highest of the rounds.
+pub fn spread(rows: &Rows, device: &str, job: &str, mode: Mode) -> String {
+    let of = |metric| rows.get(device, job, mode, metric);
+    let spread = of("seconds_ratio_low").zip(of("seconds_ratio_high"));
+    match (of("seconds_ratio"), spread) {
+        (Some(middle), Some((low, high))) => format!("{middle:.2} ({low:.2} to {high:.2})"),
+        _ => "-".to_owned(),
+    }
+}
+
 /// Ratios of times, with the lowest and the highest of the rounds.
 pub fn timed(rows: &Rows, device: &str, jobs: &[String]) {
     let mut table = new(&[
         "job",
         "off/stock",
         "bytelog/stock",
-        "flushes per fsync:\nstock_fc",
+        "flushes per fsync\nor transaction:\nstock_fc",
         "bytelog",
     ]);
     for job in jobs {
-        let ratio = |mode: Mode| {
+        let ratio = |mode: Mode| spread(rows, device, job, mode);
+        let flushes = |mode| {
             let of = |metric| rows.get(device, job, mode, metric);
-            let spread = of("seconds_ratio_low").zip(of("seconds_ratio_high"));
-            match (of("seconds_ratio"), spread) {
-                (Some(middle), Some((low, high))) => {
-                    format!("{middle:.2} ({low:.2} to {high:.2})")
-                }
-                _ => "-".to_owned(),
-            }
+            cell(of("flushes_per_fsync").or(of("flushes_per_transaction")))
         };
-        let flushes = |mode| cell(rows.get(device, job, mode, "flushes_per_fsync"));
         table.add_row([
             job.clone(),
             ratio(Mode::Off),

@@ -7,13 +7,14 @@ use super::machine::Machine;
 use super::rows::{Mode, Rows};
 use super::tables;
 use anyhow::Result;
+use bytelog_guest::database::Mode::{Delete, Wal};
 use bytelog_guest::timed::Timed;
 
 /// The modes that are compared.
 const MODES: [Mode; 3] = [Mode::StockFc, Mode::Off, Mode::Bytelog];
 
 /// The jobs, and their operations.
-pub const JOBS: [(Timed, u64); 17] = [
+pub const JOBS: [(Timed, u64); 19] = [
     (Timed::CreateUnlink { every: 2 }, 400),
     (Timed::CreateUnlink { every: 4 }, 400),
     (Timed::CreateUnlink { every: 8 }, 400),
@@ -43,6 +44,8 @@ pub const JOBS: [(Timed, u64); 17] = [
     (Timed::Threads { count: 2 }, 160),
     (Timed::Threads { count: 4 }, 160),
     (Timed::Threads { count: 8 }, 160),
+    (Timed::Sqlite { mode: Wal }, 200),
+    (Timed::Sqlite { mode: Delete }, 100),
 ];
 
 /// Nanoseconds of a job in each round.
@@ -103,7 +106,7 @@ pub fn run(machine: &mut Machine, rounds: u64, rows: &mut Rows) -> Result<()> {
                             machine.place.name,
                             &name,
                             mode,
-                            "flushes_per_fsync",
+                            times.job.flushes(),
                             flushes,
                         );
                     }
@@ -124,7 +127,24 @@ pub fn run(machine: &mut Machine, rounds: u64, rows: &mut Rows) -> Result<()> {
     Ok(())
 }
 
-/// Ratios of each round to stock's time in the same round.
+/// What a mode's time in each round is of stock's in the same round, as rows of a place
+/// and a workload.
+pub fn push_ratios(
+    rows: &mut Rows,
+    [place, name]: [&str; 2],
+    mode: Mode,
+    nanos: &[f64],
+    stock: &[f64],
+) {
+    let ratios = nanos.iter().zip(stock).map(|(ours, stock)| ours / stock);
+    if let Some([low, middle, high]) = spread(ratios.collect()) {
+        rows.push(place, name, mode, "seconds_ratio", middle);
+        rows.push(place, name, mode, "seconds_ratio_low", low);
+        rows.push(place, name, mode, "seconds_ratio_high", high);
+    }
+}
+
+/// Times and ratios of a job.
 fn push(place: &str, times: &Times, rows: &mut Rows) {
     let name = times.job.name();
     let of = |wanted| times.by_mode.iter().find(|(mode, _)| *mode == wanted);
@@ -132,12 +152,7 @@ fn push(place: &str, times: &Times, rows: &mut Rows) {
         return;
     };
     for (mode, nanos) in &times.by_mode {
-        let ratios = nanos.iter().zip(stock).map(|(ours, stock)| ours / stock);
-        if let Some([low, middle, high]) = spread(ratios.collect()) {
-            rows.push(place, &name, mode, "seconds_ratio", middle);
-            rows.push(place, &name, mode, "seconds_ratio_low", low);
-            rows.push(place, &name, mode, "seconds_ratio_high", high);
-        }
+        push_ratios(rows, [place, &name], *mode, nanos, stock);
         if let Some([_, middle, _]) = spread(nanos.clone()) {
             rows.push(place, &name, mode, "op_nanos", middle / times.ops as f64);
         }
