@@ -49,6 +49,10 @@ pub struct Options {
     /// Loads, by their names in bench.json; all if none is given
     #[arg(long, value_delimiter = ',')]
     loads: Vec<String>,
+    /// Jobs that are timed as a whole, by their names in bench.json; all if none is
+    /// given
+    #[arg(long, value_delimiter = ',')]
+    jobs: Vec<String>,
     /// Rounds of the jobs that are timed; 0: none
     #[arg(long, default_value_t = 5)]
     times: u64,
@@ -133,7 +137,12 @@ pub fn run(config: &VmConfig, kver: Option<&str>, seed: u64, options: &Options) 
         })?;
         if options.times > 0 && TIMED.contains(&place.name) {
             with(Machine::timing(&base, *place)?, |machine| {
-                timed::run(machine, options.times, &mut rows)
+                timed::run(
+                    machine,
+                    &timed::jobs(&options.jobs),
+                    options.times,
+                    &mut rows,
+                )
             })?;
         }
     }
@@ -188,7 +197,7 @@ fn counted(
         }
     }
     if place.is_repeatable() && !options.smoke {
-        timed::count(machine, rows)?;
+        timed::count(machine, &timed::jobs(&options.jobs), rows)?;
     }
     if place.is_repeatable() && options.sweeps {
         sweep::sizes(machine, rows)?;

@@ -14,7 +14,7 @@ use bytelog_guest::timed::Timed;
 const MODES: [Mode; 3] = [Mode::StockFc, Mode::Off, Mode::Bytelog];
 
 /// The jobs, and their operations.
-pub const JOBS: [(Timed, u64); 19] = [
+const JOBS: [(Timed, u64); 19] = [
     (Timed::CreateUnlink { every: 2 }, 400),
     (Timed::CreateUnlink { every: 4 }, 400),
     (Timed::CreateUnlink { every: 8 }, 400),
@@ -48,6 +48,12 @@ pub const JOBS: [(Timed, u64); 19] = [
     (Timed::Sqlite { mode: Delete }, 100),
 ];
 
+/// Those of the jobs that are named, or all.
+pub fn jobs(names: &[String]) -> Vec<(Timed, u64)> {
+    let wanted = |job: &Timed| names.is_empty() || names.contains(&job.name());
+    JOBS.into_iter().filter(|(job, _)| wanted(job)).collect()
+}
+
 /// Nanoseconds of a job in each round.
 struct Times {
     job: Timed,
@@ -64,9 +70,9 @@ pub fn spread(mut values: Vec<f64>) -> Option<[f64; 3]> {
 
 /// Counts the instructions of the jobs of one thread, on a machine whose clock counts
 /// them. Reads and writes have no part in ByteLog, and must cost the same.
-pub fn count(machine: &mut Machine, rows: &mut Rows) -> Result<()> {
+pub fn count(machine: &mut Machine, jobs: &[(Timed, u64)], rows: &mut Rows) -> Result<()> {
     let place = machine.place.name;
-    let jobs = JOBS.iter();
+    let jobs = jobs.iter();
     let jobs: Vec<_> = jobs
         .filter(|(job, _)| !matches!(job, Timed::Threads { .. }))
         .collect();
@@ -83,15 +89,19 @@ pub fn count(machine: &mut Machine, rows: &mut Rows) -> Result<()> {
     Ok(())
 }
 
-/// Runs all jobs in a machine in which time passes.
-pub fn run(machine: &mut Machine, rounds: u64, rows: &mut Rows) -> Result<()> {
-    let mut all: Vec<Times> = JOBS
-        .map(|(job, ops)| Times {
-            job,
-            ops,
-            by_mode: MODES.map(|mode| (mode, Vec::new())).into(),
-        })
-        .into();
+/// Runs jobs in a machine in which time passes.
+pub fn run(
+    machine: &mut Machine,
+    jobs: &[(Timed, u64)],
+    rounds: u64,
+    rows: &mut Rows,
+) -> Result<()> {
+    let all = jobs.iter().map(|&(job, ops)| Times {
+        job,
+        ops,
+        by_mode: MODES.map(|mode| (mode, Vec::new())).into(),
+    });
+    let mut all: Vec<Times> = all.collect();
     for round in 0..=rounds {
         for mode in MODES {
             machine.set_up(mode, "")?;
@@ -123,7 +133,8 @@ pub fn run(machine: &mut Machine, rounds: u64, rows: &mut Rows) -> Result<()> {
     for times in &all {
         push(machine.place.name, times, rows);
     }
-    tables::timed(rows, machine.place.name, &JOBS.map(|(job, _)| job.name()));
+    let names: Vec<String> = jobs.iter().map(|(job, _)| job.name()).collect();
+    tables::timed(rows, machine.place.name, &names);
     Ok(())
 }
 
@@ -156,5 +167,17 @@ fn push(place: &str, times: &Times, rows: &mut Rows) {
         if let Some([_, middle, _]) = spread(nanos.clone()) {
             rows.push(place, &name, mode, "op_nanos", middle / times.ops as f64);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_are_found_by_their_names() {
+        let found = jobs(&["sqlite_wal_full".to_owned(), "none".to_owned()]);
+        assert_eq!(found, [(Timed::Sqlite { mode: Wal }, 200)]);
+        assert_eq!(jobs(&[]).len(), JOBS.len());
     }
 }
