@@ -179,7 +179,9 @@ impl VmConfig {
                  log.filename={log},log.cache.no-flush=on"
             ));
         }
-        arg("-device virtio-blk-pci,drive=disk0");
+        // Merged by QEMU, requests can have as many pieces as the host takes in a call,
+        // and blklogwrites adds two of its own: the write would fail.
+        arg("-device virtio-blk-pci,drive=disk0,request-merging=off");
         if self.nvme {
             // A logical block, which is what NVMe never tears, is a page.
             arg("-device nvme,serial=bytelog,drive=disk1,logical_block_size=4096,physical_block_size=4096");
