@@ -73,6 +73,18 @@ impl Timed {
         }
     }
 
+    /// Whether the journal's part of it is a large one: names, and threads and databases
+    /// that sync each step.
+    pub fn is_of_the_journal(&self) -> bool {
+        matches!(
+            self,
+            Self::CreateUnlink { .. }
+                | Self::RingCreateUnlink { .. }
+                | Self::Threads { .. }
+                | Self::Sqlite { .. }
+        )
+    }
+
     /// Whether nothing is made durable, so that ByteLog has no part in it.
     pub fn is_without_fsync(self) -> bool {
         matches!(

@@ -147,7 +147,7 @@ impl Results {
             let sum = self.sums.entry((load, mode)).or_default();
             sum.add(counted);
             if first && load != Load::Nothing {
-                sum.io = machine.count_io(load, Job::new(load, IO_FSYNCS).fsyncs)?;
+                sum.io = machine.count_io(mode, load, Job::new(load, IO_FSYNCS).fsyncs)?;
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ use anyhow::{ensure, Context, Result};
 use bytelog_guest::load::{Load, BATCH};
 use bytelog_guest::proto::{Cmd, Costs, DeviceKind, IoCounts, MountArgs};
 use bytelog_guest::timed::Timed;
-use bytelog_trace::count::{Block, Cost, Reader};
+use bytelog_trace::count::{Block, Cost, Counted as Segment, Reader};
 use std::path::Path;
 
 /// The counter's file, in the working directory.
@@ -116,7 +116,7 @@ impl Machine {
     }
 
     /// What has been counted since the last call.
-    fn segment(&mut self) -> Result<bytelog_trace::count::Counted> {
+    fn segment(&mut self) -> Result<Segment> {
         let reader = self.reader.as_mut().context("not a machine that counts")?;
         reader.next_segment()
     }
@@ -124,7 +124,7 @@ impl Machine {
     /// The ext4 for a mode.
     pub fn load(&mut self, mode: Mode) -> Result<()> {
         self.lab.with(match mode {
-            Mode::Full | Mode::StockFc => Ext4::Stock,
+            Mode::Full | Mode::StockFc | Mode::Inside => Ext4::Stock,
             Mode::Off | Mode::Bytelog => Ext4::ByteLog,
         })
     }
@@ -137,9 +137,9 @@ impl Machine {
             _ => "",
         };
         if self.place.data == DeviceKind::Disk {
-            match &self.journal {
+            match self.journal_of(mode).cloned() {
                 Some(journal) => {
-                    self.lab.mkfs_external(&self.dev, journal, DISK_SIZE)?;
+                    self.lab.mkfs_external(&self.dev, &journal, DISK_SIZE)?;
                 }
                 None => {
                     let mkfs = format!("{FIXED} {features} {mkfs}");
@@ -155,13 +155,18 @@ impl Machine {
         Ok(())
     }
 
+    /// The device of its own that the journal is on in a mode.
+    fn journal_of(&self, mode: Mode) -> Option<&Dev> {
+        self.journal.as_ref().filter(|_| mode != Mode::Inside)
+    }
+
     /// What a filesystem is mounted with.
     fn options(&self, mode: Mode) -> String {
         let mut options = "commit=600".to_owned();
         if self.place.data != DeviceKind::Disk {
             options.push_str(",dax=always");
         }
-        if let Some(journal) = &self.journal {
+        if let Some(journal) = self.journal_of(mode) {
             options.push_str(&format!(",journal_path={}", journal.path()));
         }
         if mode == Mode::Bytelog {
@@ -210,17 +215,17 @@ impl Machine {
         })
     }
 
-    /// Cuts the power, boots the next machine and mounts what is left; returns the
-    /// instructions of the mount.
-    pub fn replay(&mut self, mode: Mode) -> Result<u64> {
+    /// Cuts the power, boots the next machine and mounts what is left; returns what
+    /// the mount cost.
+    pub fn replay(&mut self, mode: Mode) -> Result<Segment> {
         self.lab.cut()?;
         self.load(mode)?;
         self.reader = Some(Reader::open(Path::new(COUNTS))?);
         self.count_mount(mode)
     }
 
-    /// Mounts what is there; returns the instructions of the call.
-    pub fn count_mount(&mut self, mode: Mode) -> Result<u64> {
+    /// Mounts what is there; returns what the call cost.
+    pub fn count_mount(&mut self, mode: Mode) -> Result<Segment> {
         let args = MountArgs {
             dev: self.dev.path(),
             dir: self.dev.dir(),
@@ -235,8 +240,7 @@ impl Machine {
             result.error,
             result.log
         );
-        let counted = self.segment()?;
-        Ok(counted.calls.iter().map(|call| call.instructions).sum())
+        self.segment()
     }
 
     /// Runs a job that is timed, or counted, as a whole.
@@ -256,18 +260,19 @@ impl Machine {
         Ok(io)
     }
 
-    /// Runs a load and counts what reaches the devices.
-    pub fn count_io(&mut self, load: Load, fsyncs: u64) -> Result<IoCounts> {
+    /// Runs a load on the filesystem of a mode and counts what reaches the devices.
+    pub fn count_io(&mut self, mode: Mode, load: Load, fsyncs: u64) -> Result<IoCounts> {
+        let apart = self.journal_of(mode).map(|dev| dev.name.clone());
         let cmd = Cmd::CostIo {
             load,
             dir: self.dir_of(load, "-io"),
             dev: self.dev.name.clone(),
             fsyncs,
-            journal: match self.journal {
+            journal: match apart {
                 Some(_) => vec![(0, u64::MAX)],
                 None => self.lab.journal(&self.dev)?.sectors(),
             },
-            journal_dev: self.journal.as_ref().map(|dev| dev.name.clone()),
+            journal_dev: apart,
         };
         self.lab.vm()?.call_for(cmd, WORKLOAD)
     }

@@ -18,7 +18,7 @@ mod targets;
 mod timed;
 
 use crate::config::VmConfig;
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 use bytelog_guest::load::Load;
 use clap::Args;
 use cost::Results;
@@ -29,7 +29,12 @@ use rows::{Mode, Rows};
 use std::path::PathBuf;
 
 /// Places whose jobs are timed.
-const TIMED: [&str; 2] = ["sync", "virtio_disk"];
+const TIMED: [&str; 4] = [
+    "sync",
+    "virtio_disk",
+    "disk_journal_sync",
+    "disk_journal_virtio",
+];
 
 /// Fsyncs over which a log fills.
 const FILL: u64 = 1500;
@@ -81,8 +86,13 @@ pub struct Options {
 }
 
 impl Options {
-    /// With paths that stand after a change of directory.
+    /// With names that are known, and paths that stand after a change of directory.
     pub fn resolve(mut self) -> Result<Self> {
+        known("device", &self.devices, &place::ALL.map(|place| place.name))?;
+        known("load", &self.loads, &Load::ALL.map(Load::name))?;
+        let jobs: Vec<String> = timed::names().collect();
+        let jobs: Vec<&str> = jobs.iter().map(String::as_str).collect();
+        known("job", &self.jobs, &jobs)?;
         std::fs::create_dir_all(&self.out).with_context(|| self.out.display().to_string())?;
         self.out = self.out.canonicalize()?;
         if self.smoke {
@@ -108,6 +118,14 @@ impl Options {
         let wanted =
             |load: &Load| self.loads.is_empty() || self.loads.iter().any(|l| l == load.name());
         Load::ALL.into_iter().filter(wanted).collect()
+    }
+}
+
+/// Fails if one of the names is none of those that there are.
+fn known(what: &str, names: &[String], all: &[&str]) -> Result<()> {
+    match names.iter().find(|name| !all.contains(&name.as_str())) {
+        Some(name) => bail!("there is no {what} {name}; there are {}", all.join(", ")),
+        None => Ok(()),
     }
 }
 
@@ -184,11 +202,11 @@ fn counted(
     let place: Place = machine.place;
     let results = Results::measure(machine, &loads, options.fsyncs, options.rounds)?;
     results.rows(place.name, place.modes, &loads, rows);
-    tables::costs(rows, place.name);
+    tables::costs(rows, &place);
     for load in [Load::Create, Load::Append] {
         for mode in Mode::ALL {
             if let (true, Some(parts)) = (options.profile > 0, results.profile(load, mode)) {
-                tables::profile(load, mode, parts, options.profile);
+                tables::profile(load.name(), mode, parts, options.profile);
             }
             if place.is_repeatable() {
                 let samples = results.instructions(load, mode);
@@ -207,7 +225,23 @@ fn counted(
                 .levels
                 .push((mode, sweep::levels(machine, mode, FILL)?));
         }
-        replay::run(machine, rows)?;
+        replay::run(machine, options.profile, rows)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known() {
+        let check = |name: &str| known("load", &[name.to_owned()], &Load::ALL.map(Load::name));
+        assert!(check("create").is_ok());
+        let said = check("creat").unwrap_err().to_string();
+        assert!(
+            said.starts_with("there is no load creat; there are create,"),
+            "{said}"
+        );
+    }
 }

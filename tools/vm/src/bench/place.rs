@@ -53,7 +53,7 @@ const DISK: Place = Place {
 const DISK_SYNC: Place = Place {
     name: "disk_journal_sync",
     journal: Some(DeviceKind::Sync),
-    modes: &[Mode::StockFc, Mode::Bytelog],
+    modes: &[Mode::Inside, Mode::StockFc, Mode::Bytelog],
     ..DISK
 };
 
@@ -73,6 +73,12 @@ impl Place {
     /// nothing in it depends on time, and it does the same each time.
     pub fn is_repeatable(&self) -> bool {
         self.data == DeviceKind::Sync
+    }
+
+    /// The modes that jobs as a whole are run in.
+    pub fn job_modes(&self) -> Vec<Mode> {
+        let modes = self.modes.iter().copied();
+        modes.filter(|mode| *mode != Mode::Full).collect()
     }
 
     /// The machine for it with two CPUs, in which time passes.

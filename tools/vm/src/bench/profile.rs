@@ -132,12 +132,27 @@ impl Symbols {
                 instructions: sum as f64 / fsyncs.max(1) as f64,
             })
             .collect();
-        parts.sort_by(|a, b| {
-            let by_cost = b.instructions.total_cmp(&a.instructions);
-            by_cost.then_with(|| a.function.cmp(&b.function))
-        });
+        sort(&mut parts);
         parts
     }
+}
+
+/// The most expensive first.
+fn sort(parts: &mut [Part]) {
+    parts.sort_by(|a, b| {
+        let by_cost = b.instructions.total_cmp(&a.instructions);
+        by_cost.then_with(|| a.function.cmp(&b.function))
+    });
+}
+
+/// What of `parts` is not in `base`, function by function.
+pub fn beyond(mut parts: Vec<Part>, base: &[Part]) -> Vec<Part> {
+    for part in &mut parts {
+        let same = |of: &&Part| of.function == part.function && of.module == part.module;
+        part.instructions -= base.iter().find(same).map_or(0.0, |of| of.instructions);
+    }
+    sort(&mut parts);
+    parts
 }
 
 #[cfg(test)]
@@ -184,5 +199,11 @@ mod tests {
                 ("the calling program", 1.0, false)
             ]
         );
+        let less = symbols.profile(&[block(0xffff_ffff_c000_0004, 5, 10)], 10);
+        let beyond = beyond(parts, &less);
+        let first = beyond.first().map(|part| part.function.as_str());
+        assert_eq!(first, Some("first"));
+        let ours = beyond.iter().find(|part| part.function == "ours");
+        assert_eq!(ours.map(|part| part.instructions), Some(2.0));
     }
 }

@@ -3,52 +3,56 @@
 //! those of a mount that has nothing to replay.
 
 use super::machine::{Job, Machine};
+use super::profile::{beyond, Symbols};
 use super::rows::{Mode, Rows};
 use super::tables;
 use anyhow::{ensure, Result};
 use bytelog_guest::load::Load;
+use bytelog_trace::count::Counted as Segment;
 
-/// A log, and renames with an fsync each that stock's still has room for: one takes
-/// a block there.
-struct Size {
-    kib: u64,
+/// Renames with an fsync each, and the logs that have room for them.
+struct Log {
+    name: &'static str,
     fsyncs: u64,
+    /// Size of ByteLog's log and of stock's, where a rename takes a block.
+    kib: u64,
+    stock_kib: u64,
 }
 
-const SIZES: [Size; 4] = [
-    Size {
-        kib: 256,
-        fsyncs: 58,
-    },
-    Size {
-        kib: 1024,
-        fsyncs: 245,
-    },
-    Size {
-        kib: 4096,
-        fsyncs: 1000,
-    },
-    Size {
-        kib: 16384,
-        fsyncs: 4000,
-    },
+const fn log(name: &'static str, fsyncs: u64, kib: u64, stock_kib: u64) -> Log {
+    Log {
+        name,
+        fsyncs,
+        kib,
+        stock_kib,
+    }
+}
+
+/// Logs of one size that stock has filled, then some that ByteLog has, with as much
+/// room for stock as it takes.
+const LOGS: [Log; 8] = [
+    log("replay_256k", 58, 256, 256),
+    log("replay_1024k", 245, 1024, 1024),
+    log("replay_4096k", 1000, 4096, 4096),
+    log("replay_16384k", 4000, 16384, 16384),
+    log("replay_65536k", 16000, 65536, 65536),
+    log("replay_full_256k", 800, 256, 4096),
+    log("replay_full_1024k", 3250, 1024, 16384),
+    log("replay_full_4096k", 13050, 4096, 65536),
 ];
 
-/// Fsyncs that fill ByteLog's log of the first sizes, as far as it takes them: a
-/// rename is logged in fewer than 512 bytes.
-const FILLED: [(u64, u64); 3] = [(256, 480), (1024, 1980), (4096, 7980)];
+/// The names of the logs, under which their rows are.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    LOGS.iter().map(|log| log.name)
+}
 
-/// Replays logs of the same operations in both modes, then full ones of ByteLog.
-pub fn run(machine: &mut Machine, rows: &mut Rows) -> Result<()> {
-    for size in &SIZES {
+/// Replays logs of the same operations in both modes; with the first so many
+/// functions of each replay.
+pub fn run(machine: &mut Machine, profile: usize, rows: &mut Rows) -> Result<()> {
+    for log in &LOGS {
         for mode in [Mode::StockFc, Mode::Bytelog] {
-            let name = format!("replay_{}k", size.kib);
-            one(machine, mode, &name, size.kib, size.fsyncs, rows)?;
+            one(machine, mode, log, profile, rows)?;
         }
-    }
-    for (kib, fsyncs) in &FILLED {
-        let name = format!("replay_full_{kib}k");
-        one(machine, Mode::Bytelog, &name, *kib, *fsyncs, rows)?;
     }
     tables::replay(rows, machine.place.name);
     Ok(())
@@ -57,26 +61,38 @@ pub fn run(machine: &mut Machine, rows: &mut Rows) -> Result<()> {
 fn one(
     machine: &mut Machine,
     mode: Mode,
-    name: &str,
-    kib: u64,
-    fsyncs: u64,
+    log: &Log,
+    profile: usize,
     rows: &mut Rows,
 ) -> Result<()> {
+    let Log { name, fsyncs, .. } = *log;
+    let kib = match mode {
+        Mode::Bytelog => log.kib,
+        _ => log.stock_kib,
+    };
     let journal = format!("-J size={},fast_commit_size={kib}", 8 + kib / 1024);
     machine.set_up(mode, &journal)?;
     let costs = machine.count(Job::new(Load::Rename, fsyncs), "")?.costs;
     let full = costs.after.full - costs.before.full;
     ensure!(full == 0, "{name} {}: {full} full commits", mode.name());
     let dir = format!("{}/rename", machine.dir());
-    let instructions = machine.replay(mode)?;
+    let replay = machine.replay(mode)?;
     // The last of the names is there: it was replayed.
     let last = format!("{dir}/name{}", fsyncs + 3);
     machine.lab.must_run(&format!("test -e {last}"))?;
     machine.lab.umount_all()?;
     let clean = machine.count_mount(mode)?;
     let place = machine.place.name;
-    let own = instructions.saturating_sub(clean) as f64;
-    rows.push(place, name, mode, "instr_mount", instructions as f64);
+    let instructions =
+        |of: &Segment| -> u64 { of.calls.iter().map(|call| call.instructions).sum() };
+    let own = instructions(&replay).saturating_sub(instructions(&clean)) as f64;
+    rows.push(
+        place,
+        name,
+        mode,
+        "instr_mount",
+        instructions(&replay) as f64,
+    );
     rows.push(place, name, mode, "instr_replay", own);
     rows.push(place, name, mode, "fsyncs", fsyncs as f64);
     if let Some([_, after]) = costs.log {
@@ -84,5 +100,11 @@ fn one(
         rows.push(place, name, mode, "log_filled", part);
     }
     println!("{place}: {name} {}: {own:.0} instructions", mode.name());
+    if profile > 0 {
+        let symbols = Symbols::read(&mut machine.lab)?;
+        let of = |segment: &Segment| symbols.profile(&segment.blocks, 1);
+        let parts = beyond(of(&replay), &of(&clean));
+        tables::profile(name, mode, &parts, profile);
+    }
     Ok(())
 }

@@ -14,6 +14,9 @@ pub enum Mode {
     Full,
     /// Stock ext4 with fast commits.
     StockFc,
+    /// The same with the journal in the filesystem, where the others have it on a
+    /// device of its own.
+    Inside,
     /// The patched ext4 with the option off.
     Off,
     /// ByteLog.
@@ -21,6 +24,7 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// Those of a filesystem with its journal inside.
     pub const ALL: [Self; 4] = [Self::Full, Self::StockFc, Self::Off, Self::Bytelog];
 
     /// The name in tables and in bench.json.
@@ -28,6 +32,7 @@ impl Mode {
         match self {
             Self::Full => "full",
             Self::StockFc => "stock_fc",
+            Self::Inside => "inside",
             Self::Off => "off",
             Self::Bytelog => "bytelog",
         }

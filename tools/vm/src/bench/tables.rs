@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Tables of the figures, as they are printed and as the documentation has them.
 
+use super::place::Place;
 use super::profile::Part;
 use super::rows::{Mode, Rows};
-use bytelog_guest::load::Load;
 use comfy_table::{presets, CellAlignment, Table};
 
 /// A table with these titles.
-pub fn new(header: &[&str]) -> Table {
+pub fn new(header: &[impl ToString]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::ASCII_BORDERS_ONLY_CONDENSED);
-    table.set_header(header);
+    table.set_header(header.iter().map(ToString::to_string));
     table
 }
 
@@ -36,39 +36,57 @@ pub fn cell(value: Option<f64>) -> String {
     value.map_or("-".to_owned(), number)
 }
 
-/// Instructions of all modes, with what ByteLog's and `off`'s are of stock's; then
-/// what reaches the device.
-pub fn costs(rows: &Rows, device: &str) {
+/// The modes whose figures are compared with stock's.
+fn compared(modes: &[Mode]) -> impl Iterator<Item = Mode> + '_ {
+    let apart = |mode: &Mode| !matches!(mode, Mode::Full | Mode::StockFc);
+    modes.iter().copied().filter(apart)
+}
+
+/// A header with a column for each mode, and one for each that is compared.
+fn header(first: &str, modes: &[Mode]) -> Vec<String> {
+    let mut header = vec![first.to_owned()];
+    header.extend(modes.iter().map(|mode| mode.name().to_owned()));
+    header.extend(ratio_titles(modes));
+    header
+}
+
+fn ratio_titles(modes: &[Mode]) -> impl Iterator<Item = String> + '_ {
+    compared(modes).map(|mode| format!("{}/stock", mode.name()))
+}
+
+/// Figures of a workload under such a header.
+fn figures(rows: &Rows, device: &str, workload: &str, modes: &[Mode], metric: &str) -> Vec<String> {
+    let value = |mode: &Mode| cell(rows.get(device, workload, *mode, metric));
+    let ratio = |mode: Mode| match rows.ratio(device, workload, mode, metric) {
+        Some(ratio) => format!("{ratio:.3}"),
+        None => "-".to_owned(),
+    };
+    let mut cells = vec![workload.to_owned()];
+    cells.extend(modes.iter().map(value));
+    cells.extend(compared(modes).map(ratio));
+    cells
+}
+
+/// Instructions of all modes of a place, with what they are of stock's; then what
+/// reaches the device.
+pub fn costs(rows: &Rows, place: &Place) {
     for (metric, title) in [
         ("instr_median", "instructions per fsync, median"),
         ("instr_mean", "instructions per fsync, mean"),
         ("instr_p99", "instructions per fsync, 99th percentile"),
     ] {
-        let mut table = new(&[
-            "workload",
-            "full",
-            "stock_fc",
-            "off",
-            "bytelog",
-            "off/stock",
-            "bytelog/stock",
-        ]);
-        for load in rows.workloads(device, metric) {
-            let ratio = |mode| rows.ratio(device, load, mode, metric);
-            let mut cells = vec![load.to_owned()];
-            cells.extend(Mode::ALL.map(|mode| cell(rows.get(device, load, mode, metric))));
-            for mode in [Mode::Off, Mode::Bytelog] {
-                cells.push(ratio(mode).map_or("-".to_owned(), |ratio| format!("{ratio:.3}")));
-            }
-            table.add_row(cells);
+        let mut table = new(&header("workload", place.modes));
+        for load in rows.workloads(place.name, metric) {
+            table.add_row(figures(rows, place.name, load, place.modes, metric));
         }
-        print(&format!("{device}: {title}"), table, 1);
+        print(&format!("{}: {title}", place.name), table, 1);
     }
-    device_work(rows, device);
+    device_work(rows, place);
 }
 
-/// What reaches the device, stock beside ByteLog.
-fn device_work(rows: &Rows, device: &str) {
+/// What reaches the device. `off` writes what stock does.
+fn device_work(rows: &Rows, place: &Place) {
+    let device = place.name;
     let metrics = [
         ("block_writes", "log\nwrites"),
         ("flushes", "flushes"),
@@ -81,7 +99,7 @@ fn device_work(rows: &Rows, device: &str) {
     header.extend(metrics.map(|(_, title)| title));
     let mut table = new(&header);
     for load in rows.workloads(device, "flushes") {
-        for mode in [Mode::Full, Mode::StockFc, Mode::Bytelog] {
+        for &mode in place.modes.iter().filter(|mode| **mode != Mode::Off) {
             let values = metrics.map(|(metric, _)| rows.get(device, load, mode, metric));
             if values.iter().any(Option::is_some) {
                 let mut cells = vec![load.to_owned(), mode.name().to_owned()];
@@ -94,28 +112,16 @@ fn device_work(rows: &Rows, device: &str) {
 }
 
 /// Instructions of jobs.
-pub fn jobs(rows: &Rows, device: &str, jobs: &[String]) {
-    let mut table = new(&[
-        "job",
-        "stock_fc",
-        "off",
-        "bytelog",
-        "off/stock",
-        "bytelog/stock",
-    ]);
+pub fn jobs(rows: &Rows, place: &Place, jobs: &[String]) {
+    let modes = place.job_modes();
+    let mut table = new(&header("job", &modes));
     for job in jobs {
-        let mut cells = vec![job.clone()];
-        for mode in [Mode::StockFc, Mode::Off, Mode::Bytelog] {
-            let value = rows.get(device, job, mode, "instr_per_op");
-            cells.push(value.map_or("-".to_owned(), |value| format!("{value:.0}")));
-        }
-        for mode in [Mode::Off, Mode::Bytelog] {
-            let ratio = rows.ratio(device, job, mode, "instr_per_op");
-            cells.push(ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.3}")));
-        }
-        table.add_row(cells);
+        table.add_row(figures(rows, place.name, job, &modes, "instr_per_op"));
     }
-    let title = format!("{device}: instructions of jobs, per operation, all that they do");
+    let title = format!(
+        "{}: instructions of jobs, per operation, all that they do",
+        place.name
+    );
     print(&title, table, 1);
 }
 
@@ -130,27 +136,24 @@ pub fn spread(rows: &Rows, device: &str, job: &str, mode: Mode) -> String {
 }
 
 /// Ratios of times, with the lowest and the highest of the rounds.
-pub fn timed(rows: &Rows, device: &str, jobs: &[String]) {
-    let mut table = new(&[
-        "job",
-        "off/stock",
-        "bytelog/stock",
-        "flushes per fsync\nor transaction:\nstock_fc",
-        "bytelog",
-    ]);
+pub fn timed(rows: &Rows, place: &Place, jobs: &[String]) {
+    let device = place.name;
+    let modes = place.job_modes();
+    let mut header = vec!["job".to_owned()];
+    header.extend(ratio_titles(&modes));
+    header.push("flushes per fsync\nor transaction:\nstock_fc".to_owned());
+    header.push(Mode::Bytelog.name().to_owned());
+    let mut table = new(&header);
     for job in jobs {
         let ratio = |mode: Mode| spread(rows, device, job, mode);
         let flushes = |mode| {
             let of = |metric| rows.get(device, job, mode, metric);
             cell(of("flushes_per_fsync").or(of("flushes_per_transaction")))
         };
-        table.add_row([
-            job.clone(),
-            ratio(Mode::Off),
-            ratio(Mode::Bytelog),
-            flushes(Mode::StockFc),
-            flushes(Mode::Bytelog),
-        ]);
+        let mut cells = vec![job.clone()];
+        cells.extend(compared(&modes).map(ratio));
+        cells.extend([Mode::StockFc, Mode::Bytelog].map(flushes));
+        table.add_row(cells);
     }
     let title = format!("{device}: time, median (lowest to highest) of the rounds");
     print(&title, table, 1);
@@ -202,7 +205,7 @@ pub fn sizes(rows: &Rows, device: &str) {
 }
 
 /// The most expensive functions.
-pub fn profile(load: Load, mode: Mode, parts: &[Part], most: usize) {
+pub fn profile(what: &str, mode: Mode, parts: &[Part], most: usize) {
     let mut table = new(&["function", "module", "instructions"]);
     let sum: f64 = parts.iter().map(|part| part.instructions).sum();
     for part in parts.iter().take(most) {
@@ -213,10 +216,6 @@ pub fn profile(load: Load, mode: Mode, parts: &[Part], most: usize) {
         ];
         table.add_row(cells);
     }
-    let title = format!(
-        "{} {}: {sum:.0} instructions per fsync, by function",
-        load.name(),
-        mode.name()
-    );
+    let title = format!("{what} {}: {sum:.0} instructions, by function", mode.name());
     print(&title, table, 2);
 }

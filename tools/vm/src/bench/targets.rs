@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What ByteLog must reach, against what was measured.
 
+use super::replay;
 use super::rows::{Mode, Rows};
 use super::tables::number;
 use comfy_table::{presets, CellAlignment, Table};
@@ -102,11 +103,10 @@ fn others(rows: &Rows) -> Vec<Target> {
         ),
         0.5,
     );
-    for kib in [256, 1024, 4096, 16384] {
-        let log = format!("replay_{kib}k");
+    for log in replay::names() {
         add(
-            format!("sync, log of {kib} KiB: instructions of replay, bytelog / stock_fc"),
-            rows.ratio("sync", &log, Mode::Bytelog, "instr_replay"),
+            format!("sync, {log}: instructions, bytelog / stock_fc"),
+            rows.ratio("sync", log, Mode::Bytelog, "instr_replay"),
             1.0,
         );
     }

@@ -10,9 +10,6 @@ use anyhow::Result;
 use bytelog_guest::database::Mode::{Delete, Wal};
 use bytelog_guest::timed::Timed;
 
-/// The modes that are compared.
-const MODES: [Mode; 3] = [Mode::StockFc, Mode::Off, Mode::Bytelog];
-
 /// The jobs, and their operations.
 const JOBS: [(Timed, u64); 19] = [
     (Timed::CreateUnlink { every: 2 }, 400),
@@ -48,6 +45,11 @@ const JOBS: [(Timed, u64); 19] = [
     (Timed::Sqlite { mode: Delete }, 100),
 ];
 
+/// The names of all jobs.
+pub fn names() -> impl Iterator<Item = String> {
+    JOBS.iter().map(|(job, _)| job.name())
+}
+
 /// Those of the jobs that are named, or all.
 pub fn jobs(names: &[String]) -> Vec<(Timed, u64)> {
     let wanted = |job: &Timed| names.is_empty() || names.contains(&job.name());
@@ -71,21 +73,21 @@ pub fn spread(mut values: Vec<f64>) -> Option<[f64; 3]> {
 /// Counts the instructions of the jobs of one thread, on a machine whose clock counts
 /// them. Reads and writes have no part in ByteLog, and must cost the same.
 pub fn count(machine: &mut Machine, jobs: &[(Timed, u64)], rows: &mut Rows) -> Result<()> {
-    let place = machine.place.name;
+    let place = machine.place;
     let jobs = jobs.iter();
     let jobs: Vec<_> = jobs
         .filter(|(job, _)| !matches!(job, Timed::Threads { .. }))
         .collect();
-    for mode in MODES {
+    for mode in place.job_modes() {
         machine.set_up(mode, "")?;
         for (job, ops) in &jobs {
             let io = machine.time(*job, *ops, false)?;
             let each = io.nanos as f64 / *ops as f64;
-            rows.push(place, &job.name(), mode, "instr_per_op", each);
+            rows.push(place.name, &job.name(), mode, "instr_per_op", each);
         }
     }
     let names: Vec<String> = jobs.iter().map(|(job, _)| job.name()).collect();
-    tables::jobs(rows, place, &names);
+    tables::jobs(rows, &place, &names);
     Ok(())
 }
 
@@ -96,21 +98,29 @@ pub fn run(
     rounds: u64,
     rows: &mut Rows,
 ) -> Result<()> {
-    let all = jobs.iter().map(|&(job, ops)| Times {
+    let modes = machine.place.job_modes();
+    let apart = machine.place.journal.is_some();
+    // In reads and writes the journal has no part, or little of one beside their data.
+    let jobs: Vec<_> = jobs
+        .iter()
+        .filter(|(job, _)| !apart || job.is_of_the_journal())
+        .collect();
+    let all = jobs.iter().map(|&&(job, ops)| Times {
         job,
         ops,
-        by_mode: MODES.map(|mode| (mode, Vec::new())).into(),
+        by_mode: modes.iter().map(|&mode| (mode, Vec::new())).collect(),
     });
     let mut all: Vec<Times> = all.collect();
     for round in 0..=rounds {
-        for mode in MODES {
+        for &mode in &modes {
             machine.set_up(mode, "")?;
             for times in &mut all {
-                // The first round counts flushes, and is not timed.
-                let io = machine.time(times.job, times.ops, round == 0)?;
+                // The first round is not timed. Flushes are counted where one device has
+                // all of them.
+                let io = machine.time(times.job, times.ops, round == 0 && !apart)?;
                 if round == 0 {
-                    let flushes = io.flushes as f64 / io.fsyncs.max(1) as f64;
-                    if !times.job.is_without_fsync() {
+                    if !apart && !times.job.is_without_fsync() {
+                        let flushes = io.flushes as f64 / io.fsyncs.max(1) as f64;
                         let name = times.job.name();
                         rows.push(
                             machine.place.name,
@@ -134,7 +144,7 @@ pub fn run(
         push(machine.place.name, times, rows);
     }
     let names: Vec<String> = jobs.iter().map(|(job, _)| job.name()).collect();
-    tables::timed(rows, machine.place.name, &names);
+    tables::timed(rows, &machine.place, &names);
     Ok(())
 }
 
