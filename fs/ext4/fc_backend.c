@@ -362,10 +362,17 @@ void ext4_fc_backend_drop_orphan(struct super_block *sb, unsigned long ino,
 				 u32 generation)
 {
 	struct ext4_sb_info *sbi = EXT4_SB(sb);
+	struct ext4_iloc iloc;
 	struct inode *inode;
+	bool linked;
 
 	if (!sbi->s_fc_backend || !ext4_valid_inum(sb, ino) ||
-	    !ext4_fc_backend_inode_used(sb, ino))
+	    ext4_get_fc_inode_loc(sb, ino, &iloc))
+		return;
+	/* Most are no orphans: a look is cheaper than reading the inode. */
+	linked = !!ext4_raw_inode(&iloc)->i_links_count;
+	brelse(iloc.bh);
+	if (linked || !ext4_fc_backend_inode_used(sb, ino))
 		return;
 	/* Lets ext4_iget() have inodes without links. */
 	sbi->s_mount_state |= EXT4_ORPHAN_FS;
