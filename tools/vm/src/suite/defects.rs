@@ -5,9 +5,9 @@
 
 use super::durability::crash;
 use super::Test;
-use crate::lab::{Ext4, Lab};
+use crate::lab::{Dev, Ext4, Lab};
 use anyhow::{ensure, Result};
-use bytelog_guest::proto::DeviceKind;
+use bytelog_guest::proto::{Cmd, DeviceKind, Shutdown};
 use bytelog_guest::workload::{Kind, Spec};
 
 pub const TESTS: &[Test] = &[
@@ -30,6 +30,14 @@ pub const TESTS: &[Test] = &[
     Test {
         name: "stock-defect-writes-into-preallocated-blocks",
         run: |lab| not_ours(lab, Kind::Prealloc),
+    },
+    Test {
+        name: "stock-defect-number-of-an-orphan-used-again",
+        run: number_used_again,
+    },
+    Test {
+        name: "stock-defect-read-only-mount-of-a-log",
+        run: read_only,
     },
 ];
 
@@ -85,5 +93,118 @@ fn not_ours(lab: &mut Lab, kind: Kind) -> Result<()> {
     println!("   stock: {stock}; ByteLog: {ours}");
     ensure!(stock != FINE, "stock has the defect no more");
     ensure!(ours == FINE, "{ours}");
+    Ok(())
+}
+
+/// Options of a mount that commits only when asked to.
+fn calm(ext4: Ext4) -> &'static str {
+    match ext4 {
+        Ext4::ByteLog => "dax=always,commit=600,dax_fc_bytelog=on",
+        Ext4::Stock | Ext4::Patched => "dax=always,commit=600",
+    }
+}
+
+/// Runs a script that ends in a fast commit in a mounted filesystem, and shuts it down:
+/// what is not in the log is lost.
+fn shut_down_after(lab: &mut Lab, dev: &Dev, script: &str) -> Result<()> {
+    let dir = dev.dir();
+    let ran = lab.run_with("sh -e", &format!("cd {dir}\n{script}"))?;
+    ensure!(
+        ran.status == 0,
+        "exit {}: {}",
+        ran.status,
+        ran.output.trim()
+    );
+    ensure!(lab.stats(dev)?.fast > 0, "no fast commit");
+    let how = Shutdown::NoFlush;
+    lab.call::<()>(Cmd::Shutdown { dir, how })?;
+    lab.umount(&dev.dir())
+}
+
+/// Has debugfs do something with a filesystem that is not mounted.
+fn debugfs(lab: &mut Lab, dev: &Dev, command: &str) -> Result<String> {
+    let ran = lab.run_with(&format!("debugfs -w -f - {}", dev.path()), command)?;
+    ensure!(
+        ran.status == 0,
+        "exit {}: {}",
+        ran.status,
+        ran.output.trim()
+    );
+    Ok(ran.output)
+}
+
+/// The xattrs, after replay, of a file that has its number from an orphan with one.
+fn inherited(lab: &mut Lab, ext4: Ext4) -> Result<String> {
+    let dev = lab.dev(DeviceKind::Sync)?;
+    lab.with(ext4)?;
+    lab.mkfs(&dev, "", "48M")?;
+    lab.mount(&dev, calm(ext4))?;
+    lab.must_run(&format!("touch {}/old", dev.dir()))?;
+    lab.umount(&dev.dir())?;
+    debugfs(lab, &dev, "ea_set old user.kept 1")?;
+    lab.mount(&dev, calm(ext4))?;
+    shut_down_after(
+        lab,
+        &dev,
+        "exec 3<old
+         number=$(stat -c %i old)
+         rm old
+         sync
+         exec 3<&-
+         touch new
+         [ $(stat -c %i new) = $number ]
+         dd if=/dev/null of=new conv=notrunc,fsync",
+    )?;
+    lab.mount(&dev, calm(ext4))?;
+    lab.umount(&dev.dir())?;
+    debugfs(lab, &dev, "ea_list new")
+}
+
+/// Step 12 of the hook patch.
+fn number_used_again(lab: &mut Lab) -> Result<()> {
+    let stock = inherited(lab, Ext4::Stock)?;
+    let ours = inherited(lab, Ext4::ByteLog)?;
+    println!("   stock: {stock:?}; ByteLog: {ours:?}");
+    ensure!(stock.contains("user.kept"), "stock has the defect no more");
+    ensure!(!ours.contains("user.kept"), "{ours}");
+    let dev = lab.dev(DeviceKind::Sync)?;
+    lab.fsck_clean(&dev)
+}
+
+/// Mounts a log read-only; returns the error, and has looked for what was synced if
+/// there is none.
+fn mounted_read_only(lab: &mut Lab, ext4: Ext4) -> Result<i32> {
+    let dev = lab.dev(DeviceKind::Sync)?;
+    lab.with(ext4)?;
+    lab.mkfs(&dev, "", "48M")?;
+    lab.mount(&dev, calm(ext4))?;
+    shut_down_after(
+        lab,
+        &dev,
+        "touch old\nsync\ntouch new\ndd if=/dev/null of=new conv=notrunc,fsync",
+    )?;
+    let result = lab.try_mount(&dev, &format!("ro,{}", calm(ext4)))?;
+    if result.errno == 0 {
+        lab.must_run(&format!("test -e {}/new", dev.dir()))?;
+        lab.umount(&dev.dir())?;
+        lab.fsck_clean(&dev)?;
+    }
+    Ok(result.errno)
+}
+
+/// Step 17 of the hook patch. Stock warns in the kernel log, too.
+fn read_only(lab: &mut Lab) -> Result<()> {
+    const WARNING: &str = "WARNING: fs/ext4/ext4_jbd2.c";
+    let ours = mounted_read_only(lab, Ext4::ByteLog)?;
+    ensure!(ours == 0, "ByteLog: error {ours}");
+    lab.check_console()?;
+    let stock = mounted_read_only(lab, Ext4::Stock)?;
+    println!("   stock: error {stock}");
+    ensure!(stock != 0, "stock has the defect no more");
+    ensure!(
+        lab.console_tail(80).contains(WARNING),
+        "stock fails otherwise"
+    );
+    lab.abandon();
     Ok(())
 }
