@@ -38,7 +38,7 @@ pub struct Options {
     #[arg(long, value_delimiter = ',', default_value = "1,4,8")]
     clients: Vec<u64>,
     /// Transactions of all clients together, in each run
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = 240)]
     transactions: u64,
     /// Rounds that are timed; what reaches the devices is counted in one before them
     #[arg(long, default_value_t = 5)]
