@@ -31,7 +31,7 @@ impl FcArea {
         let dax = DaxDevice::of(device).ok_or(Refusal::NoDax)?;
         Mapping::new(dax, runs(journal, blocks))
             .map(Self)
-            .map_err(Refusal::Map)
+            .map_err(Refusal::of_mapping)
     }
 
     /// The mapped bytes.

@@ -199,7 +199,7 @@ impl Log {
             devices,
             writer,
         };
-        log.wipe_opener(stats).map_err(Refusal::Write)?;
+        log.wipe_opener(stats).map_err(Refusal::of_writing)?;
         Ok(log)
     }
 

@@ -120,7 +120,7 @@ impl Backend for Mount {
 
     fn attach(sb: SuperBlock, journal: Journal, flags: AttachFlags) -> Result<Pin<KBox<Self>>> {
         Self::check(sb, journal, flags).map_err(|refusal| Self::refuse(sb, flags, refusal))?;
-        let stats = Stats::with_files(sb.id())?;
+        let stats = Stats::with_files(sb.id()).map_err(|_| Self::no_memory(sb, flags))?;
         KBox::pin_init(
             pin_init!(Self {
                 sb,
@@ -133,6 +133,11 @@ impl Backend for Mount {
             }),
             GFP_KERNEL,
         )
+        .map_err(|_| Self::no_memory(sb, flags))
+    }
+
+    fn no_memory(sb: SuperBlock, flags: AttachFlags) -> Error {
+        Self::refuse(sb, flags, Refusal::NoMemory)
     }
 
     fn start(&self) -> Result {

@@ -35,6 +35,24 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
+    /// What an error means that came of mapping the area.
+    pub(crate) fn of_mapping(error: Error) -> Self {
+        if error == ENOMEM {
+            Refusal::NoMemory
+        } else {
+            Refusal::Map(error)
+        }
+    }
+
+    /// The same of writing it.
+    pub(crate) fn of_writing(error: Error) -> Self {
+        if error == ENOMEM {
+            Refusal::NoMemory
+        } else {
+            Refusal::Write(error)
+        }
+    }
+
     /// The error that ext4 is given.
     pub(crate) fn errno(self) -> Error {
         match self {

@@ -20,6 +20,7 @@ use crate::{
         jbd2::Journal,
         super_block::SuperBlock,
     },
+    refusal::Refusal,
     stats::Stats,
     trace,
 };
@@ -65,16 +66,17 @@ impl Plan {
         block: &BorrowedBlock,
         stats: &Stats,
     ) -> Result<Self> {
+        let unreadable = |refusal: Refusal| {
+            pr_err!(
+                "{}: ByteLog records cannot be replayed: {refusal}\n",
+                sb.id()
+            );
+            refusal.errno()
+        };
         let area = match FcArea::map(journal) {
             Ok(area) => area,
             Err(_) if !is_bytelog(block) => return Ok(Plan::PassOn),
-            Err(refusal) => {
-                pr_err!(
-                    "{}: ByteLog records cannot be replayed: {refusal}\n",
-                    sb.id()
-                );
-                return Err(refusal.errno());
-            }
+            Err(refusal) => return Err(unreadable(refusal)),
         };
         let uuid = sb.uuid();
         let expected = Expected {
@@ -83,8 +85,10 @@ impl Plan {
             block_size: PAGE_SIZE as u32,
         };
         // A mount that writes logs writes none with longer records.
-        let read = match collect(&area, &expected, MIN_SCRATCH)? {
-            Err(ReadError::Scratch) => collect(&area, &expected, SCRATCH_LEN)?,
+        let collect =
+            |scratch| collect(&area, &expected, scratch).map_err(|_| unreadable(Refusal::NoMemory));
+        let read = match collect(MIN_SCRATCH)? {
+            Err(ReadError::Scratch) => collect(SCRATCH_LEN)?,
             read => read,
         };
         let (log, mut found) = read.map_err(|error| refuse(sb, &error))?;
@@ -136,7 +140,7 @@ impl Plan {
     }
 }
 
-/// Reads the log with a scratch buffer of so many bytes.
+/// Reads the log with a scratch buffer of so many bytes, for which alone it fails.
 fn collect(
     area: &FcArea,
     expected: &Expected<'_>,

@@ -136,6 +136,10 @@ pub(crate) trait Backend: Sized + Send + Sync + 'static {
     /// Prepares a mount before its journal is loaded, or says in the log why not.
     fn attach(sb: SuperBlock, journal: Journal, flags: AttachFlags) -> Result<Pin<KBox<Self>>>;
 
+    /// Says in the log that there is no memory for a mount's state. Returns what
+    /// ext4 is told.
+    fn no_memory(sb: SuperBlock, flags: AttachFlags) -> Error;
+
     /// The area is known: from now on commits are logged. Or says in the log why
     /// not.
     fn start(&self) -> Result;
@@ -212,14 +216,13 @@ impl<T: Backend> OperationsVTable<T> {
             let journal = unsafe { Journal::from_raw(NonNull::new(journal).ok_or(EINVAL)?) };
             // SAFETY: As above.
             let replay = unsafe { (*journal.as_ptr()).j_fc_replay_callback }.ok_or(EINVAL)?;
-            let instance = KBox::new(
-                Instance {
-                    mount: T::attach(sb, journal, AttachFlags(flags))?,
-                    journal,
-                    replay,
-                },
-                GFP_KERNEL,
-            )?;
+            let flags = AttachFlags(flags);
+            let room = KBox::new_uninit(GFP_KERNEL).map_err(|_| T::no_memory(sb, flags))?;
+            let instance = room.write(Instance {
+                mount: T::attach(sb, journal, flags)?,
+                journal,
+                replay,
+            });
             // SAFETY: The journal is not loaded yet, or (attached out of its own
             // replay callback) the caller is the one who recovers it. The module
             // stays pinned until after the journal is destroyed.
