@@ -192,6 +192,8 @@ void ext4_fc_backend_detach(struct super_block *sb)
 
 	if (!ops)
 		return;
+	/* After a replay that has failed nobody else does. */
+	ext4_fc_replay_cleanup(sb);
 	sbi->s_fc_backend_active = false;
 	sbi->s_fc_backend_log = false;
 	sbi->s_fc_backend = NULL;
@@ -383,6 +385,29 @@ void ext4_fc_backend_drop_orphan(struct super_block *sb, unsigned long ino,
 	if (!inode->i_nlink && inode->i_generation == generation)
 		set_nlink(inode, 1);
 	iput(inode);
+}
+
+/*
+ * Replay: of an inode or a block that cannot be had ext4 thinks that it is gone,
+ * and goes on.  Without memory it may well be there.
+ */
+void ext4_fc_backend_replay_error(struct super_block *sb, int err)
+{
+	struct ext4_sb_info *sbi = EXT4_SB(sb);
+
+	if (err == -ENOMEM && sbi->s_fc_backend &&
+	    sbi->s_mount_state & EXT4_FC_REPLAY)
+		sbi->s_fc_replay_nomem = true;
+}
+
+/* What replay returns: an error if something was left out. */
+int ext4_fc_backend_replayed(struct super_block *sb, int ret)
+{
+	if (ret < 0 || !EXT4_SB(sb)->s_fc_replay_nomem)
+		return ret;
+	ext4_msg(sb, KERN_ERR,
+		 "not enough memory to replay fast commits; free some and mount again");
+	return -ENOMEM;
 }
 
 /*
