@@ -58,14 +58,17 @@ pub fn instructions(rows: &Rows, device: &str, workloads: &[String]) {
         "stock_fc",
         "off",
         "bytelog",
+        "off/stock",
         "bytelog/stock",
     ]);
     for load in workloads {
         let of = |mode: Mode| rows.get(device, load, mode, "instr_per_transaction");
-        let ratio = rows.ratio(device, load, Mode::Bytelog, "instr_per_transaction");
         let mut cells = vec![load.clone()];
         cells.extend(Mode::ALL.map(|mode| of(mode).map_or("-".to_owned(), |v| format!("{v:.0}"))));
-        cells.push(ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.3}")));
+        for mode in [Mode::Off, Mode::Bytelog] {
+            let ratio = rows.ratio(device, load, mode, "instr_per_transaction");
+            cells.push(ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.3}")));
+        }
         table.add_row(cells);
     }
     let title = format!("{device}: instructions of a transaction, all that client and server do");
