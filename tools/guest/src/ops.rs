@@ -5,13 +5,15 @@
 use crate::blocks::{self, How, BLOCK};
 use anyhow::{Context, Result};
 use rustix::fs::{fallocate, fsync, open, FallocateFlags, Mode, OFlags};
+use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::IntoRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Op {
     Create {
         path: String,

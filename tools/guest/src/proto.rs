@@ -8,6 +8,7 @@
 
 use crate::database;
 use crate::load::Load;
+use crate::ops::Op;
 use crate::stress::Job;
 use crate::timed::Timed;
 use crate::workload::Spec;
@@ -48,6 +49,8 @@ pub enum Cmd {
     Mount(MountArgs),
     /// Unmount: nothing.
     Umount { dir: String },
+    /// Make a call whose N-th allocation fails, from 1; 0: none: [`Attempt`].
+    Failing { nth: u32, call: Call },
     /// Shut a mounted filesystem down: nothing.
     Shutdown { dir: String, how: Shutdown },
     /// Read a small text file: its contents.
@@ -140,6 +143,39 @@ pub struct MountArgs {
     pub remount: bool,
     /// Leave marks around the call, for who counts.
     pub counted: bool,
+}
+
+/// What can be done with an allocation failing in it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Call {
+    /// A mount or a remount.
+    Mount(MountArgs),
+    Umount {
+        dir: String,
+    },
+    Freeze {
+        dir: String,
+    },
+    Thaw {
+        dir: String,
+    },
+    /// An operation and its fsync.
+    Synced {
+        op: Op,
+        dir: String,
+    },
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Attempt {
+    /// What it failed with.
+    pub error: Option<String>,
+    /// Whether it came to the allocation that was to fail.
+    pub met: bool,
+    /// Kernel log lines that appeared during the call.
+    pub log: Vec<String>,
 }
 
 /// What comes before a filesystem refuses everything.

@@ -176,7 +176,7 @@ impl Common {
             virtio_memory: false,
             watch_flushes: false,
             patience: match &self.kver {
-                Some(kver) if kver.ends_with("-debug") => 5,
+                Some(kver) if kver.ends_with(suite::DEBUGGING) => 5,
                 _ => 1,
             },
             read_only: Vec::new(),
@@ -220,8 +220,10 @@ fn run(cli: Cli) -> Result<bool> {
             common.leave();
             outcome
         }
-        Action::Test { list: true, .. } => {
-            suite::list();
+        Action::Test {
+            list: true, common, ..
+        } => {
+            suite::list(common.kver.as_deref());
             Ok(true)
         }
         Action::Test { common, filter, .. } => {

@@ -4,6 +4,8 @@
 //! messages come from fs/ext4 (the hook patch) and from fs/ext4_bytelog.
 
 pub const IN_USE: &str = "bytelog in use";
+/// Why it is not, from the module or from ext4.
+pub const NOT_USED: [&str; 2] = ["bytelog is not used", "dax_fc_bytelog not in use"];
 /// `force`: what a stock e2fsck would do after a crash.
 pub const FORCE_WARNING: &str = "leaves the feature bit alone";
 pub const NO_FAST_COMMIT: &str = "fast_commit";

@@ -6,6 +6,7 @@ pub mod boot;
 mod cost;
 mod devices;
 mod exec;
+mod failing;
 mod kmsg;
 mod mark;
 mod modules;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Mounting, with the kernel's own words about it.
 
-use super::kmsg;
+use super::kmsg::Tail;
 use super::mark::mark;
 use anyhow::{Context, Result};
 use bytelog_guest::proto::{MountArgs, MountResult};
@@ -13,32 +13,32 @@ use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
 
+/// Mounts or remounts, with nothing around the call.
+pub fn mount_bare(args: &MountArgs) -> rustix::io::Result<()> {
+    let mut flags = MountFlags::empty();
+    flags.set(MountFlags::RDONLY, args.read_only);
+    let (dir, opts) = (args.dir.as_str(), args.opts.as_str());
+    if args.remount {
+        mount_remount(dir, flags, opts)
+    } else {
+        let opts = CString::new(opts).map_err(|_| Errno::INVAL)?;
+        mount(args.dev.as_str(), dir, "ext4", flags, opts.as_c_str())
+    }
+}
+
 /// Tries a mount or a remount; a refusal is an answer, not an error.
 pub fn mount_ext4(args: &MountArgs) -> Result<MountResult> {
     fs::create_dir_all(&args.dir)?;
-    let from = kmsg::since(0)?.next;
-    let mut flags = MountFlags::empty();
-    flags.set(MountFlags::RDONLY, args.read_only);
-    let opts = CString::new(args.opts.as_str())?;
+    let log = Tail::from_now()?;
     let marks = |kinds: [Kind; 2]| {
         if args.counted {
             kinds.into_iter().for_each(|kind| mark(kind, 0));
         }
     };
     marks([Kind::Start, Kind::Sync]);
-    let done = if args.remount {
-        mount_remount(args.dir.as_str(), flags, opts.as_c_str())
-    } else {
-        mount(
-            args.dev.as_str(),
-            args.dir.as_str(),
-            "ext4",
-            flags,
-            opts.as_c_str(),
-        )
-    };
+    let done = mount_bare(args);
     marks([Kind::Synced, Kind::Stop]);
-    let log = kmsg::since(from)?.lines;
+    let log = log.lines()?;
     Ok(match done {
         Ok(()) => MountResult {
             errno: 0,

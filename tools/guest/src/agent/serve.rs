@@ -3,7 +3,8 @@
 //! workload runs on while others come in.
 
 use super::{
-    apart, cost, devices, exec, kmsg, mark, modules, mounts, runner, shutdown, stats, stress, trace,
+    apart, cost, devices, exec, failing, kmsg, mark, modules, mounts, runner, shutdown, stats,
+    stress, trace,
 };
 use anyhow::{anyhow, Context, Result};
 use bytelog_guest::proto::{Cmd, FcStats, Message, Request, PORT};
@@ -93,6 +94,7 @@ fn answer(request: Request, link: &Link) -> Result<Value> {
         }
         Cmd::Mount(args) => value(mounts::mount_ext4(&args)),
         Cmd::Umount { dir } => value(mounts::unmount(&dir)),
+        Cmd::Failing { nth, call } => value(failing::attempt(nth, &call)),
         Cmd::Shutdown { dir, how } => value(shutdown::shut_down(&dir, how)),
         Cmd::Read { path } => value(fs::read_to_string(&path).context(path)),
         Cmd::Write { path, data } => value(fs::write(&path, data).context(path)),

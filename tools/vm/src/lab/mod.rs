@@ -2,6 +2,7 @@
 //! What demo and tests do with a machine, in words of their own: choose an ext4,
 //! make and mount filesystems, run workloads, cut the power.
 
+mod failing;
 mod fs;
 
 use crate::channel::Acks;

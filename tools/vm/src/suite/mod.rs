@@ -2,6 +2,7 @@
 //! The tests that need a machine. A machine is shared by the tests that follow
 //! one another, until one fails or cuts the power.
 
+mod allocations;
 mod counts;
 mod cuts;
 mod defects;
@@ -30,10 +31,16 @@ pub struct Test {
     pub run: fn(&mut Lab) -> Result<()>,
 }
 
+/// How the release of the debugging kernel ends.
+pub const DEBUGGING: &str = "-debug";
+
 /// Lines of the kernel log that are printed for a failed test.
 const TAIL: usize = 40;
 
-fn all() -> impl Iterator<Item = &'static Test> {
+/// The tests for a kernel of this release: the debugging kernel has more.
+fn all(kver: Option<&str>) -> impl Iterator<Item = &'static Test> {
+    let debugging = kver.is_some_and(|kver| kver.ends_with(DEBUGGING));
+    let more = if debugging { allocations::TESTS } else { &[] };
     [
         options::TESTS,
         modules::TESTS,
@@ -52,13 +59,14 @@ fn all() -> impl Iterator<Item = &'static Test> {
         tool::TESTS,
         version1::TESTS,
         defects::TESTS,
+        more,
     ]
     .into_iter()
     .flatten()
 }
 
-pub fn list() {
-    for test in all() {
+pub fn list(kver: Option<&str>) {
+    for test in all(kver) {
         println!("{}", test.name);
     }
 }
@@ -75,7 +83,7 @@ pub fn run(config: &VmConfig, kver: Option<&str>, seed: u64, filter: Option<&str
     let mut lab = Lab::new(config, kver, seed);
     let (mut passed, mut failed) = (0, 0);
     println!("seed {seed}");
-    for test in all().filter(|test| filter.is_none_or(|part| test.name.contains(part))) {
+    for test in all(kver).filter(|test| filter.is_none_or(|part| test.name.contains(part))) {
         let start = Instant::now();
         match run_one(&mut lab, test) {
             Ok(()) => {

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Allocations that fail in an operation or in its fsync.
+
+use super::{create, each, prepared, synced, ON};
+use crate::lab::{Dev, Lab};
+use anyhow::{ensure, Result};
+use bytelog_guest::ops::Op;
+use bytelog_guest::proto::{Attempt, Call, Cmd, DeviceKind, Shutdown};
+use bytelog_guest::tree::Tree;
+
+/// A file that is there from the beginning.
+const FILE: &str = "file";
+
+/// An operation for each number, on files of its own.
+struct Case {
+    name: &'static str,
+    /// Whether it needs the file `before{nth}`.
+    before: bool,
+    op: fn(u32) -> Op,
+}
+
+const CASES: &[Case] = &[
+    Case {
+        name: "create",
+        before: false,
+        op: |nth| create(format!("create{nth}")),
+    },
+    Case {
+        name: "append",
+        before: false,
+        op: |nth| Op::Append {
+            path: FILE.into(),
+            len: 3000,
+            tag: nth.into(),
+        },
+    },
+    Case {
+        name: "rename",
+        before: true,
+        op: |nth| Op::Rename {
+            from: format!("before{nth}"),
+            to: format!("rename{nth}"),
+        },
+    },
+    Case {
+        name: "link",
+        before: true,
+        op: |nth| Op::Link {
+            from: format!("before{nth}"),
+            to: format!("link{nth}"),
+        },
+    },
+    Case {
+        name: "unlink",
+        before: true,
+        op: |nth| Op::Unlink {
+            path: format!("before{nth}"),
+            touch: FILE.into(),
+        },
+    },
+    Case {
+        name: "mkdir",
+        before: false,
+        op: |nth| Op::Mkdir {
+            path: format!("mkdir{nth}"),
+            file: Some(format!("mkdir{nth}/file")),
+        },
+    },
+];
+
+/// Those that say what a flush of virtio-pmem allocates, of metadata and of data.
+const FLUSHED: &[Case] = CASES.split_at(2).0;
+
+/// What an fsync acknowledged is there after a crash, and so is everything that the
+/// operation had nothing to do with.
+fn compare(attempt: &Attempt, before: &Tree, after: &Tree, found: &Tree) -> Result<()> {
+    if attempt.error.is_none() {
+        for (path, entry) in after {
+            let now = found.get(path);
+            ensure!(now == Some(entry), "{path}: {entry:?} became {now:?}");
+        }
+        let new = found.keys().find(|path| !after.contains_key(*path));
+        ensure!(new.is_none(), "{new:?} is back");
+    }
+    for (path, entry) in before {
+        let now = found.get(path);
+        ensure!(
+            now == Some(entry) || after.get(path) != Some(entry),
+            "{path}: {entry:?} became {now:?}"
+        );
+    }
+    Ok(())
+}
+
+/// Shuts the filesystem down with what was not committed lost, and mounts it again.
+fn crash(lab: &mut Lab, dev: &Dev) -> Result<()> {
+    let (dir, how) = (dev.dir(), Shutdown::NoFlush);
+    lab.call::<()>(Cmd::Shutdown { dir, how })?;
+    lab.umount(&dev.dir())?;
+    lab.mount(dev, ON)?;
+    Ok(())
+}
+
+/// Lets an allocation of an operation and its fsync fail, and crashes then. Also
+/// returns whether there was a fast commit.
+fn one(lab: &mut Lab, dev: &Dev, case: &Case, nth: u32) -> Result<(Attempt, bool)> {
+    let dir = dev.dir();
+    if case.before {
+        synced(lab, dev, create(format!("before{nth}")))?;
+    }
+    // The first commit of a mount is a full one.
+    lab.must_run("sync")?;
+    let before = lab.tree(&dir)?;
+    let stats = lab.stats(dev)?;
+    let op = (case.op)(nth);
+    let attempt = lab.attempt(
+        nth,
+        Call::Synced {
+            op,
+            dir: dir.clone(),
+        },
+    )?;
+    let fast = lab.stats(dev)?.fast > stats.fast;
+    let after = lab.tree(&dir)?;
+    crash(lab, dev)?;
+    let found = lab.tree(&dir)?;
+    compare(&attempt, &before, &after, &found)?;
+    Ok((attempt, fast))
+}
+
+fn on(lab: &mut Lab, kind: DeviceKind, cases: &[Case]) -> Result<()> {
+    for case in cases {
+        let dev = prepared(lab, kind)?;
+        lab.mount(&dev, ON)?;
+        synced(lab, &dev, create(FILE.into()))?;
+        let what = format!("{}: {}", dev.label(), case.name);
+        let mut fast_commits = 0;
+        each(&what, lab.seed, |nth| {
+            let (attempt, fast) = one(lab, &dev, case, nth)?;
+            fast_commits += u32::from(fast && attempt.error.is_none());
+            Ok(attempt)
+        })?;
+        lab.umount(&dev.dir())?;
+        lab.fsck_clean(&dev)?;
+        ensure!(fast_commits > 0, "{what}: no fast commit");
+    }
+    Ok(())
+}
+
+pub fn each_operation(lab: &mut Lab) -> Result<()> {
+    on(lab, DeviceKind::Sync, CASES)?;
+    on(lab, DeviceKind::Virtio, FLUSHED)?;
+    lab.power_off()
+}
