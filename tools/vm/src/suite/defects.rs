@@ -4,6 +4,7 @@
 //! ByteLog does not have them.
 
 use super::durability::crash;
+use super::shutdown::opts;
 use super::Test;
 use crate::lab::{Dev, Ext4, Lab};
 use anyhow::{ensure, Result};
@@ -96,14 +97,6 @@ fn not_ours(lab: &mut Lab, kind: Kind) -> Result<()> {
     Ok(())
 }
 
-/// Options of a mount that commits only when asked to.
-fn calm(ext4: Ext4) -> &'static str {
-    match ext4 {
-        Ext4::ByteLog => "dax=always,commit=600,dax_fc_bytelog=on",
-        Ext4::Stock | Ext4::Patched => "dax=always,commit=600",
-    }
-}
-
 /// Runs a script that ends in a fast commit in a mounted filesystem, and shuts it down:
 /// what is not in the log is lost.
 fn shut_down_after(lab: &mut Lab, dev: &Dev, script: &str) -> Result<()> {
@@ -138,11 +131,11 @@ fn inherited(lab: &mut Lab, ext4: Ext4) -> Result<String> {
     let dev = lab.dev(DeviceKind::Sync)?;
     lab.with(ext4)?;
     lab.mkfs(&dev, "", "48M")?;
-    lab.mount(&dev, calm(ext4))?;
+    lab.mount(&dev, opts(ext4))?;
     lab.must_run(&format!("touch {}/old", dev.dir()))?;
     lab.umount(&dev.dir())?;
     debugfs(lab, &dev, "ea_set old user.kept 1")?;
-    lab.mount(&dev, calm(ext4))?;
+    lab.mount(&dev, opts(ext4))?;
     shut_down_after(
         lab,
         &dev,
@@ -155,7 +148,7 @@ fn inherited(lab: &mut Lab, ext4: Ext4) -> Result<String> {
          [ $(stat -c %i new) = $number ]
          dd if=/dev/null of=new conv=notrunc,fsync",
     )?;
-    lab.mount(&dev, calm(ext4))?;
+    lab.mount(&dev, opts(ext4))?;
     lab.umount(&dev.dir())?;
     debugfs(lab, &dev, "ea_list new")
 }
@@ -179,13 +172,13 @@ fn mounted_read_only(lab: &mut Lab, ext4: Ext4) -> Result<i32> {
     let dev = lab.dev(DeviceKind::Sync)?;
     lab.with(ext4)?;
     lab.mkfs(&dev, "", "48M")?;
-    lab.mount(&dev, calm(ext4))?;
+    lab.mount(&dev, opts(ext4))?;
     shut_down_after(
         lab,
         &dev,
         "touch old\nsync\ntouch new\ndd if=/dev/null of=new conv=notrunc,fsync",
     )?;
-    let result = lab.try_mount(&dev, &format!("ro,{}", calm(ext4)))?;
+    let result = lab.try_mount(&dev, &format!("ro,{}", opts(ext4)))?;
     if result.errno == 0 {
         lab.must_run(&format!("test -e {}/new", dev.dir()))?;
         lab.umount(&dev.dir())?;

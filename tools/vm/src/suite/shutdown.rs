@@ -30,7 +30,8 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-fn opts(ext4: Ext4) -> &'static str {
+/// Options of a mount that commits only when asked to.
+pub(super) fn opts(ext4: Ext4) -> &'static str {
     match ext4 {
         Ext4::ByteLog => "dax=always,commit=600,dax_fc_bytelog=on",
         Ext4::Stock | Ext4::Patched => "dax=always,commit=600",
