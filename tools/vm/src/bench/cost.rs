@@ -10,9 +10,9 @@ use bytelog_guest::proto::{IoCounts, LogStats};
 use bytelog_trace::count::Cost;
 use std::collections::HashMap;
 
-/// Fsyncs whose block writes and flushes are counted. So few that no directory
-/// grows meanwhile, which ByteLog commits in full.
-const IO_FSYNCS: u64 = 60;
+/// Fsyncs whose block writes and flushes are counted, and whose functions are looked
+/// at. So few that no directory grows meanwhile, which ByteLog commits in full.
+const FEW_FSYNCS: u64 = 60;
 
 /// Loads whose functions are looked at.
 const PROFILED: [Load; 2] = [Load::Create, Load::Append];
@@ -82,24 +82,28 @@ impl Sum {
             ("flushes", io(self.io.flushes)),
             ("data_flushes", io(self.io.data_flushes)),
         ];
-        // Where a commit in full is among them, its lines are, too.
-        if let (Some(log), 0) = (self.log, self.full) {
-            if log.commits > 0 {
-                // What a record takes besides its header is its TLVs, rounded up.
-                let own = log.log_bytes.saturating_sub(64 * log.records);
-                let written = 64.0 * lines.iter().sum::<u64>() as f64;
-                let excess = (written - own as f64) / log.commits as f64;
-                figures.push(("excess_bytes", excess));
-            }
+        if let Some(excess) = self.excess() {
+            figures.push(("excess_bytes", excess));
         }
         figures
+    }
+
+    /// Bytes written back besides the TLVs, per fast commit. Where a commit in full is
+    /// among them, its lines are, too, and nothing can be told.
+    fn excess(&self) -> Option<f64> {
+        let log = self.log.filter(|log| log.commits > 0 && self.full == 0)?;
+        // What a record takes besides its header is its TLVs, rounded up.
+        let own = log.log_bytes.saturating_sub(64 * log.records);
+        let lines: u64 = self.calls.iter().map(|cost| cost.lines).sum();
+        Some((64.0 * lines as f64 - own as f64) / log.commits as f64)
     }
 }
 
 /// Costs and profiles of a place.
 pub struct Results {
     sums: HashMap<(Load, Mode), Sum>,
-    profiles: HashMap<(Load, Mode), Vec<Part>>,
+    /// Few fsyncs, by function.
+    profiles: HashMap<(Load, Mode), (Sum, Vec<Part>)>,
 }
 
 impl Results {
@@ -136,18 +140,22 @@ impl Results {
         for &load in loads {
             machine.set_up(mode, "")?;
             let counted = machine.count(Job::new(load, fsyncs), "")?;
+            let sum = self.sums.entry((load, mode)).or_default();
+            sum.add(counted);
+            let few = Job::new(load, FEW_FSYNCS);
+            if first && load != Load::Nothing {
+                sum.io = machine.count_io(mode, load, few.fsyncs)?;
+            }
             if first && PROFILED.contains(&load) {
+                let counted = machine.count(few, "-few")?;
                 let symbols = match &mut symbols {
                     Some(symbols) => symbols,
                     none => none.insert(Symbols::read(&mut machine.lab)?),
                 };
                 let parts = symbols.profile(&counted.blocks, counted.calls.len());
-                self.profiles.insert((load, mode), parts);
-            }
-            let sum = self.sums.entry((load, mode)).or_default();
-            sum.add(counted);
-            if first && load != Load::Nothing {
-                sum.io = machine.count_io(mode, load, Job::new(load, IO_FSYNCS).fsyncs)?;
+                let mut sum = Sum::default();
+                sum.add(counted);
+                self.profiles.insert((load, mode), (sum, parts));
             }
         }
         Ok(())
@@ -160,20 +168,26 @@ impl Results {
                 let Some(sum) = self.sums.get(&(load, mode)) else {
                     continue;
                 };
+                let mut put = |metric, value| rows.push(place, load.name(), mode, metric, value);
+                let profile = self.profiles.get(&(load, mode));
                 for (metric, value) in sum.figures() {
-                    rows.push(place, load.name(), mode, metric, value);
+                    put(metric, value);
                 }
-                if let (Mode::Bytelog, Some(parts)) = (mode, self.profile(load, mode)) {
+                let fast = profile.filter(|(few, _)| few.full == 0);
+                if let (Mode::Bytelog, Some((few, parts))) = (mode, fast) {
                     let own = parts.iter().filter(|part| part.is_ours());
-                    let own = own.map(|part| part.instructions).sum();
-                    rows.push(place, load.name(), mode, "instr_own", own);
+                    put("instr_own", own.map(|part| part.instructions).sum());
+                    if let (None, Some(excess)) = (sum.excess(), few.excess()) {
+                        put("excess_bytes", excess);
+                    }
                 }
             }
         }
     }
 
     pub fn profile(&self, load: Load, mode: Mode) -> Option<&[Part]> {
-        self.profiles.get(&(load, mode)).map(Vec::as_slice)
+        let (_, parts) = self.profiles.get(&(load, mode))?;
+        Some(parts)
     }
 
     /// Instructions of each fsync, in order.
