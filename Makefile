@@ -61,6 +61,10 @@ soak-no-data-flush: all
 check-crash: setup
 	@$S/check-crash
 
+# Coverage-guided fuzzing of what reads a log, LIMIT=N seconds (60) for each target.
+fuzz: setup
+	@$S/fuzz $(ARGS)
+
 # The module's own stores, write-backs and fences, recorded and checked; SEED=N gives another workload.
 check-trace: all
 	@$S/check-trace
@@ -100,6 +104,6 @@ clean:
 distclean:
 	@$S/clean cache
 
-.PHONY: all help setup update modules tools demo vm test check-crash check-trace soak soak-no-flush soak-stock \
-	soak-no-data-flush xfstests debug-kernel bench bench-database install deb test-packages clean distclean
+.PHONY: all help setup update modules tools demo vm test check-crash fuzz check-trace soak soak-no-flush \
+	soak-stock soak-no-data-flush xfstests debug-kernel bench bench-database install deb test-packages clean distclean
 .NOTPARALLEL:
