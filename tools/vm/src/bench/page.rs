@@ -30,7 +30,7 @@ fn distribution(extra: &Extra, load: &str, title: &'static str) -> Plot {
         let last = sorted.len().saturating_sub(1).max(1) as f64;
         let points = sorted.iter().enumerate();
         Curve {
-            name: mode.name().to_owned(),
+            mode: *mode,
             points: points.map(|(i, v)| (*v as f64, i as f64 / last)).collect(),
         }
     });
@@ -54,7 +54,7 @@ fn against(rows: &Rows, device: &str, stem: &str, mode: Mode, metric: &str) -> V
 
 fn curves(modes: &[Mode], points: impl Fn(Mode) -> Vec<(f64, f64)>) -> Vec<Curve> {
     let curves = modes.iter().map(|&mode| Curve {
-        name: mode.name().to_owned(),
+        mode,
         points: points(mode),
     });
     curves.filter(|curve| !curve.points.is_empty()).collect()
@@ -63,7 +63,7 @@ fn curves(modes: &[Mode], points: impl Fn(Mode) -> Vec<(f64, f64)>) -> Vec<Curve
 fn fill(extra: &Extra) -> [Plot; 2] {
     let of = |value: fn(&Look) -> Option<f64>| -> Vec<Curve> {
         let all = extra.levels.iter().map(|(mode, looks)| Curve {
-            name: mode.name().to_owned(),
+            mode: *mode,
             points: looks
                 .iter()
                 .filter_map(|look| Some((look.fsyncs as f64, value(look)?)))
@@ -148,7 +148,7 @@ pub fn write(path: &Path, rows: &Rows, extra: &Extra) -> Result<()> {
     let mut text = String::from(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <title>ByteLog: what an fsync costs</title>\n\
-         <style>body { font: 15px sans-serif; margin: 2em auto; max-width: 800px; }\n\
+         <style>body { font: 15px sans-serif; margin: 2em auto; max-width: 840px; }\n\
          table { border-collapse: collapse; } td, th { padding: 2px 10px; text-align: left; }\n\
          tr:nth-child(even) { background: #f2f2f2; } .missed { color: #b00020; font-weight: bold; }\n\
          </style>\n<h1>What an fsync costs</h1>\n",

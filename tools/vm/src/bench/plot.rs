@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Plots, as SVG.
 
+use super::rows::Mode;
 use anyhow::{anyhow, Result};
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
@@ -15,13 +16,16 @@ pub struct Plot {
     pub curves: Vec<Curve>,
 }
 
-/// Points that are joined, under a name.
+/// Points that are joined, of a mode.
 pub struct Curve {
-    pub name: String,
+    pub mode: Mode,
     pub points: Vec<(f64, f64)>,
 }
 
-const SIZE: (u32, u32) = (760, 400);
+const SIZE: (u32, u32) = (800, 400);
+
+/// Where the curves' names begin, to the right of the plane.
+const NAMES_AT: u32 = 700;
 
 /// About as many labels of an axis as have room.
 const LABELS: usize = 6;
@@ -41,14 +45,16 @@ fn rounded(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-const COLOURS: [RGBColor; 6] = [
-    RGBColor(120, 120, 120),
-    RGBColor(214, 96, 20),
-    RGBColor(150, 90, 170),
-    RGBColor(20, 110, 180),
-    RGBColor(40, 140, 60),
-    RGBColor(190, 40, 60),
-];
+/// The colour of a mode, the same in every plot.
+fn colour(mode: Mode) -> RGBColor {
+    match mode {
+        Mode::Full => RGBColor(120, 120, 120),
+        Mode::StockFc => RGBColor(214, 96, 20),
+        Mode::Inside => RGBColor(40, 140, 60),
+        Mode::Off => RGBColor(150, 90, 170),
+        Mode::Bytelog => RGBColor(20, 110, 180),
+    }
+}
 
 impl Plot {
     fn range(&self, of: impl Fn(&(f64, f64)) -> f64, logarithmic: bool) -> (f64, f64) {
@@ -87,10 +93,11 @@ impl Plot {
         let failed = |err: String| anyhow!("plot {}: {err}", self.title);
         let root = SVGBackend::with_string(text, SIZE).into_drawing_area();
         root.fill(&WHITE).map_err(|err| failed(err.to_string()))?;
-        let mut chart = ChartBuilder::on(&root)
+        let (plane, names) = root.split_horizontally(NAMES_AT);
+        let mut chart = ChartBuilder::on(&plane)
             .caption(self.title, ("sans-serif", 18))
             .margin(12)
-            .x_label_area_size(40)
+            .x_label_area_size(44)
             .y_label_area_size(80)
             .build_cartesian_2d(x, y)
             .map_err(|err| failed(err.to_string()))?;
@@ -100,6 +107,7 @@ impl Plot {
             .y_desc(self.y)
             .x_labels(LABELS)
             .y_labels(LABELS)
+            .label_style(("sans-serif", 13))
             .x_label_formatter(&short)
             .y_label_formatter(&short)
             .max_light_lines(1)
@@ -107,20 +115,17 @@ impl Plot {
             .light_line_style(TRANSPARENT)
             .draw()
             .map_err(|err| failed(err.to_string()))?;
-        for (curve, colour) in self.curves.iter().zip(COLOURS.iter().cycle()) {
+        for (at, curve) in (60..).step_by(22).zip(&self.curves) {
+            let colour = colour(curve.mode);
             let line = LineSeries::new(curve.points.iter().copied(), colour.stroke_width(2));
             chart
                 .draw_series(line)
-                .map_err(|err| failed(err.to_string()))?
-                .label(&curve.name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], *colour));
+                .map_err(|err| failed(err.to_string()))?;
+            let style = ("sans-serif", 14).into_font().color(&colour);
+            names
+                .draw(&Text::new(curve.mode.name(), (0, at), style))
+                .map_err(|err| failed(err.to_string()))?;
         }
-        chart
-            .configure_series_labels()
-            .background_style(WHITE.mix(0.8))
-            .border_style(BLACK.mix(0.3))
-            .draw()
-            .map_err(|err| failed(err.to_string()))?;
         root.present().map_err(|err| failed(err.to_string()))
     }
 }
@@ -144,7 +149,7 @@ mod tests {
                 y: "y",
                 logarithmic,
                 curves: vec![Curve {
-                    name: "one".to_owned(),
+                    mode: Mode::Bytelog,
                     points: vec![(1.0, 10.0), (100.0, 20.0)],
                 }],
             };
