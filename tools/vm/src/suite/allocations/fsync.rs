@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Allocations that fail in an operation or in its fsync.
 
-use super::{create, each, prepared, synced, ON};
+use super::{create, each, prepared, synced, Which, ON};
 use crate::lab::{Dev, Lab};
 use anyhow::{ensure, Result};
 use bytelog_guest::ops::Op;
@@ -156,7 +156,7 @@ fn on(lab: &mut Lab, kind: DeviceKind, cases: &[Case]) -> Result<()> {
         synced(lab, &dev, create(FILE.into()))?;
         let what = format!("{}: {}", dev.label(), case.name);
         let mut fast_commits = 0;
-        each(&what, lab.seed, |nth| {
+        each(&what, Which::Each, lab.seed, |nth| {
             let (attempt, fast) = one(lab, &dev, case, nth)?;
             fast_commits += u32::from(fast && attempt.error.is_none());
             Ok(attempt)

@@ -50,6 +50,19 @@ const MANY: u32 = 10_000;
 const ROW: u32 = 16;
 const STEP: u32 = 7;
 
+/// Which allocations of a call fail, one after the other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// Each; where the call works again and again, every [`STEP`]th until it does not.
+    Each,
+    /// Every [`STEP`]th, of a call like one of which each has failed.
+    Some,
+}
+
+/// Mount options, and which allocations fail: what `force` does otherwise is no
+/// allocation's.
+const MOUNTS: [(&str, Which); 2] = [(ON, Which::Each), (FORCE, Which::Some)];
+
 const ON: &str = "dax=always,commit=600,dax_fc_bytelog=on";
 const FORCE: &str = "dax=always,commit=600,dax_fc_bytelog=force";
 
@@ -63,12 +76,21 @@ fn prepared(lab: &mut Lab, kind: DeviceKind) -> Result<Dev> {
 }
 
 /// Calls `attempt` with 1, 2, ... until its call does not come to so many
-/// allocations, and says how often the call worked although one failed. Where that
-/// happens again and again, only every [`STEP`]th one fails until something does;
-/// which ones is up to the seed.
-fn each(what: &str, seed: u64, mut attempt: impl FnMut(u32) -> Result<Attempt>) -> Result<()> {
+/// allocations, and says how often the call worked although one failed. What is left
+/// out is up to the seed.
+fn each(
+    what: &str,
+    which: Which,
+    seed: u64,
+    mut attempt: impl FnMut(u32) -> Result<Attempt>,
+) -> Result<()> {
+    // Less than a step.
+    let shift = (seed % u64::from(STEP)) as u32;
     let (mut worked, mut failed, mut in_a_row) = (0, 0, 0);
-    let mut nth = 1;
+    let mut nth = match which {
+        Which::Each => 1,
+        Which::Some => 1 + shift,
+    };
     while nth < MANY {
         let outcome = attempt(nth).with_context(|| format!("{what}: allocation {nth} fails"))?;
         if !outcome.met {
@@ -81,10 +103,9 @@ fn each(what: &str, seed: u64, mut attempt: impl FnMut(u32) -> Result<Attempt>) 
         } else {
             (worked, in_a_row) = (worked + 1, in_a_row + 1);
         }
-        nth += match in_a_row {
-            0..ROW => 1,
-            // A multiple of the step, and what the seed adds.
-            ROW => STEP + (seed % u64::from(STEP)) as u32,
+        nth += match (which, in_a_row) {
+            (Which::Each, 0..ROW) => 1,
+            (Which::Each, ROW) => STEP + shift,
             _ => STEP,
         };
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Allocations that fail at a mount: attaching, reading the log, replay.
 
-use super::{each, mount_args, prepared, FORCE, ON};
+use super::{each, mount_args, prepared, MOUNTS};
 use crate::cuts::replayed;
 use crate::image::Image;
 use crate::lab::{Dev, Lab};
@@ -46,9 +46,9 @@ fn mounted(lab: &mut Lab, dev: &Dev, opts: &str, nth: u32) -> Result<Mounted> {
 
 /// A clean filesystem.
 pub fn of_clean(lab: &mut Lab) -> Result<()> {
-    for opts in [ON, FORCE] {
+    for (opts, which) in MOUNTS {
         let dev = prepared(lab, DeviceKind::Sync)?;
-        each(opts, lab.seed, |nth| {
+        each(opts, which, lab.seed, |nth| {
             let Mounted { attempt, now } = mounted(lab, &dev, opts, nth)?;
             if now {
                 lab.umount(&dev.dir())?;
@@ -110,13 +110,13 @@ impl Crashed {
 
 /// A filesystem with a log to replay.
 pub fn of_crashed(lab: &mut Lab) -> Result<()> {
-    for opts in [ON, FORCE] {
+    for (opts, which) in MOUNTS {
         let crashed = Crashed::new(lab, opts)?;
         let log = lab.mount(&crashed.dev, opts)?;
         ensure!(replayed(&log) > 0, "nothing to replay: {log:?}");
         crashed.whole(lab)?;
         crashed.restore()?;
-        each(opts, lab.seed, |nth| {
+        each(opts, which, lab.seed, |nth| {
             let Mounted { attempt, now } = mounted(lab, &crashed.dev, opts, nth)?;
             // A replay that has failed is gone on with, as after a cut.
             if now {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Allocations that fail where a mounted filesystem changes its state.
 
-use super::{create, each, mount_args, prepared, synced, FORCE, ON};
+use super::{create, each, mount_args, prepared, synced, Which, FORCE, ON};
 use crate::lab::{Dev, Lab};
 use anyhow::{ensure, Result};
 use bytelog_guest::proto::{Attempt, Call, Cmd, DeviceKind, MountArgs, Shutdown};
@@ -87,7 +87,7 @@ impl Site {
 /// An unmount works, or the filesystem stays and can be unmounted again.
 pub fn unmount(lab: &mut Lab) -> Result<()> {
     let mut site = Site::new(lab)?;
-    each("unmount", lab.seed, |nth| {
+    each("unmount", Which::Each, lab.seed, |nth| {
         site.add_fast(lab)?;
         let dir = site.dev.dir();
         let attempt = lab.attempt(nth, Call::Umount { dir: dir.clone() })?;
@@ -106,7 +106,7 @@ pub fn unmount(lab: &mut Lab) -> Result<()> {
 pub fn remount(lab: &mut Lab) -> Result<()> {
     let mut site = Site::new(lab)?;
     for opts in [FORCE, "dax_fc_bytelog=off"] {
-        each(opts, lab.seed, |nth| {
+        each(opts, Which::Each, lab.seed, |nth| {
             let attempt = site.remount(lab, nth, false, opts)?;
             ensure!(attempt.error.is_some(), "{opts}: accepted");
             let shown = lab.shown_options(&site.dev.dir())?;
@@ -115,7 +115,7 @@ pub fn remount(lab: &mut Lab) -> Result<()> {
         })?;
     }
     for (what, read_only) in [("read-only", true), ("writable", false)] {
-        each(what, lab.seed, |nth| {
+        each(what, Which::Each, lab.seed, |nth| {
             if site.remount(lab, 0, !read_only, "")?.error.is_none() && read_only {
                 site.add_fast(lab)?;
             }
@@ -135,7 +135,7 @@ pub fn freeze(lab: &mut Lab) -> Result<()> {
     let mut site = Site::new(lab)?;
     let dir = site.dev.dir();
     let (freeze, thaw) = (Call::Freeze { dir: dir.clone() }, Call::Thaw { dir });
-    each("freeze", lab.seed, |nth| {
+    each("freeze", Which::Each, lab.seed, |nth| {
         site.add_fast(lab)?;
         let attempt = lab.attempt(nth, freeze.clone())?;
         let thawed = lab.attempt(0, thaw.clone())?;
@@ -147,7 +147,7 @@ pub fn freeze(lab: &mut Lab) -> Result<()> {
         site.crash(lab)?;
         Ok(attempt)
     })?;
-    each("thaw", lab.seed, |nth| {
+    each("thaw", Which::Each, lab.seed, |nth| {
         site.add_fast(lab)?;
         let frozen = lab.attempt(0, freeze.clone())?;
         ensure!(frozen.error.is_none(), "{frozen:?}");
