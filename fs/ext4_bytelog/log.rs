@@ -19,6 +19,7 @@ use crate::{
         jbd2::Journal,
         pmem, random,
         super_block::SuperBlock,
+        zeroed,
     },
     refusal::Refusal,
     stats::Stats,
@@ -189,8 +190,7 @@ impl Log {
         };
         let geometry =
             Geometry::of_area(PAGE_SIZE as u32, area.mapping().len()).map_err(|_| too_small)?;
-        let staging =
-            KVec::from_elem(0u8, MIN_STAGING, GFP_KERNEL).map_err(|_| Refusal::NoMemory)?;
+        let staging = zeroed::bytes(MIN_STAGING).map_err(|_| Refusal::NoMemory)?;
         let writer = LogWriter::new(Staging(staging), geometry, sb.uuid())
             .map_err(|_| Refusal::NoMemory)?
             .only_replayable();

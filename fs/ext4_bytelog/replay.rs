@@ -10,6 +10,7 @@ use crate::{
         opener::{Block0, Prefix, OPENER_LEN},
         reader::{read_log, Expected, Found, Log as LogSummary, Sink, MIN_SCRATCH, SCRATCH_LEN},
         record::Record,
+        tlv::TL_LEN,
         translate::Translator,
     },
     kapi::{
@@ -19,12 +20,17 @@ use crate::{
         fc_backend::{Next, Recovery},
         jbd2::Journal,
         super_block::SuperBlock,
+        zeroed,
     },
     refusal::Refusal,
     stats::Stats,
     trace,
 };
 use kernel::{ffi::c_int, fmt, page::PAGE_SIZE, prelude::*};
+
+/// Bytes of TLVs that there is room for from the start. A log that has more of them is
+/// copied now and then as it grows.
+const FEW_TLVS: usize = 16384;
 
 /// What there is to replay.
 pub(crate) enum Plan {
@@ -146,9 +152,9 @@ fn collect(
     expected: &Expected<'_>,
     scratch: usize,
 ) -> Result<Result<(LogSummary, Collected), ReadError<Error, Error>>> {
-    let mut scratch = KVVec::from_elem(0u8, scratch, GFP_KERNEL)?;
+    let mut scratch: KVVec<u8> = zeroed::bytes(scratch)?;
     let mut found = Collected {
-        tlvs: KVVec::new(),
+        tlvs: KVVec::with_capacity(FEW_TLVS, GFP_KERNEL)?,
         sealed: 0,
     };
     let log = read_log::<KernelCrc32c, _, _>(area, expected, &mut scratch, &mut found);
@@ -173,9 +179,11 @@ fn feed(recovery: &Recovery, tlvs: &[u8]) -> Result<Next> {
             off += 1;
         }
     }
-    // Asked for a block beyond the last tag ext4 finishes its scan, or its
-    // bitmaps. An empty area is just that block.
-    block.bytes_mut().fill(0);
+    // Asked for a block beyond the last tag, of which it looks at the first, ext4
+    // finishes its scan, or its bitmaps. An empty area is just that block.
+    if let Some(first) = block.bytes_mut().first_chunk_mut::<TL_LEN>() {
+        *first = [0; TL_LEN];
+    }
     recovery.feed(&mut block, off)?;
     Ok(Next::Stop)
 }

@@ -4,6 +4,7 @@
 //!
 //! C header: [`include/linux/buffer_head.h`](srctree/include/linux/buffer_head.h)
 
+use super::zeroed;
 use crate::bindings;
 use core::ptr::NonNull;
 use kernel::prelude::*;
@@ -22,7 +23,7 @@ pub(crate) struct DramBlock {
 impl DramBlock {
     /// Allocates a block of `size` zero bytes. Fails with `ENOMEM`.
     pub(crate) fn new(size: usize) -> Result<Self> {
-        let mut data = KVec::from_elem(0u8, size, GFP_KERNEL)?;
+        let mut data = zeroed::bytes(size)?;
         // SAFETY: All-zero bytes are a valid `struct buffer_head`: integers and
         // nullable pointers.
         let head =

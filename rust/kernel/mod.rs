@@ -19,3 +19,4 @@ pub(crate) mod pmem;
 pub(crate) mod random;
 pub(crate) mod super_block;
 pub(crate) mod tracepoint;
+pub(crate) mod zeroed;
