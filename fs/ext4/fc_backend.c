@@ -192,8 +192,6 @@ void ext4_fc_backend_detach(struct super_block *sb)
 
 	if (!ops)
 		return;
-	/* After a replay that has failed nobody else does. */
-	ext4_fc_replay_cleanup(sb);
 	sbi->s_fc_backend_active = false;
 	sbi->s_fc_backend_log = false;
 	sbi->s_fc_backend = NULL;
@@ -408,6 +406,16 @@ int ext4_fc_backend_replayed(struct super_block *sb, int ret)
 	ext4_msg(sb, KERN_ERR,
 		 "not enough memory to replay fast commits; free some and mount again");
 	return -ENOMEM;
+}
+
+/*
+ * Before the journal is gone, whose inode keeps its extents in memory during a
+ * replay.  Of one that has failed nobody else says that it is over.
+ */
+void ext4_fc_backend_end_replay(struct super_block *sb)
+{
+	if (EXT4_SB(sb)->s_fc_backend)
+		ext4_fc_replay_cleanup(sb);
 }
 
 /*
