@@ -59,7 +59,7 @@ pub struct Options {
     #[arg(long, value_delimiter = ',')]
     jobs: Vec<String>,
     /// Rounds of the jobs that are timed; 0: none
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 7)]
     times: u64,
     /// Commits of many sizes, how the log fills, and replays
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]

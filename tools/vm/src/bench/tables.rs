@@ -125,12 +125,16 @@ pub fn jobs(rows: &Rows, place: &Place, jobs: &[String]) {
     print(&title, table, 1);
 }
 
-/// A ratio of times, with the lowest and the highest of the rounds.
+/// A ratio of times, with the lowest and the highest of the rounds; and that of the
+/// shortest times.
 pub fn spread(rows: &Rows, device: &str, job: &str, mode: Mode) -> String {
     let of = |metric| rows.get(device, job, mode, metric);
     let spread = of("seconds_ratio_low").zip(of("seconds_ratio_high"));
     match (of("seconds_ratio"), spread) {
-        (Some(middle), Some((low, high))) => format!("{middle:.2} ({low:.2} to {high:.2})"),
+        (Some(middle), Some((low, high))) => {
+            let shortest = cell(of("seconds_ratio_shortest"));
+            format!("{middle:.2} ({low:.2} to {high:.2}) {shortest}")
+        }
         _ => "-".to_owned(),
     }
 }
@@ -155,7 +159,8 @@ pub fn timed(rows: &Rows, place: &Place, jobs: &[String]) {
         cells.extend([Mode::StockFc, Mode::Bytelog].map(flushes));
         table.add_row(cells);
     }
-    let title = format!("{device}: time, median (lowest to highest) of the rounds");
+    let title =
+        format!("{device}: time, median (lowest to highest) of the rounds, shortest to shortest");
     print(&title, table, 1);
 }
 

@@ -269,6 +269,7 @@ mod tests {
         assert_eq!(of("seconds_ratio"), Some(0.5));
         assert_eq!(of("seconds_ratio_low"), Some(0.5));
         assert_eq!(of("seconds_ratio_high"), Some(0.9));
+        assert_eq!(of("seconds_ratio_shortest"), Some(0.5));
         assert_eq!(of("op_nanos"), Some(180.0));
         assert_eq!(rows.get("sync", name, Mode::Off, "op_nanos"), None);
     }

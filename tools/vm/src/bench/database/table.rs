@@ -25,7 +25,7 @@ pub fn times(rows: &Rows, device: &str, workloads: &[String]) {
         ]);
     }
     let title =
-        format!("{device}: time of a transaction, median (lowest to highest) of the rounds");
+        format!("{device}: time of a transaction, median (lowest to highest) of the rounds, shortest to shortest");
     tables::print(&title, table, 1);
 
     let metrics = [
