@@ -24,8 +24,10 @@ pub fn times(rows: &Rows, device: &str, workloads: &[String]) {
             tables::cell(nanos.map(|nanos| nanos / 1e6)),
         ]);
     }
-    let title =
-        format!("{device}: time of a transaction, median (lowest to highest) of the rounds, shortest to shortest");
+    let title = format!(
+        "{device}: time of a transaction, median (lowest to highest) of the rounds, \
+         shortest to shortest"
+    );
     tables::print(&title, table, 1);
 
     let metrics = [
