@@ -171,7 +171,8 @@ int ext4_fc_backend_start(struct super_block *sb)
 		return fc_backend_unused(sb, "journal device read-only (blockdev --setrw)");
 
 	err = sbi->s_fc_backend->start(sbi->s_fc_backend_priv);
-	if (!err) {
+	if (err >= 0) {
+		sbi->s_fc_backend_flushes = err == EXT4_FC_BACKEND_FLUSHES;
 		sbi->s_fc_backend_active = true;
 		return 0;
 	}
@@ -193,6 +194,7 @@ void ext4_fc_backend_detach(struct super_block *sb)
 	if (!ops)
 		return;
 	sbi->s_fc_backend_active = false;
+	sbi->s_fc_backend_flushes = false;
 	sbi->s_fc_backend_log = false;
 	sbi->s_fc_backend = NULL;
 	ops->detach(sbi->s_fc_backend_priv);
@@ -314,6 +316,21 @@ void ext4_fc_backend_owe_data(struct inode *inode)
 	    i_size_read(inode))
 		/* Before ext4_fc_commit() reads s_fc_begun; see above */
 		smp_store_mb(sbi->s_fc_data_owed, 1);
+}
+
+/*
+ * Somebody came upon the commit before: who was served by that, or is still at work,
+ * comes again soon, and can be in this one.  No fsync has been told yet that it is.
+ */
+void ext4_fc_backend_gather(struct super_block *sb)
+{
+	struct ext4_sb_info *sbi = EXT4_SB(sb);
+	ktime_t wait = min(sbi->s_fc_stats.s_fc_avg_commit_time / 8,
+			   (u64)sbi->s_max_batch_time * NSEC_PER_USEC);
+
+	WRITE_ONCE(sbi->s_fc_met, false);
+	set_current_state(TASK_UNINTERRUPTIBLE);
+	schedule_hrtimeout(&wait, HRTIMER_MODE_REL);
 }
 
 /*

@@ -27,6 +27,9 @@
 #define EXT4_FC_BACKEND_DAX_NEVER	0x4	/* mounted with dax=never */
 #define EXT4_FC_BACKEND_FORCE		0x8	/* the feature bit is left alone */
 
+/* What start() returns where a commit waits for a device to flush. */
+#define EXT4_FC_BACKEND_FLUSHES		1
+
 /**
  * struct ext4_fc_backend_ops - a fast-commit backend
  * @owner: module that provides the functions; pinned while a mount uses them.
@@ -42,8 +45,9 @@
  *	makes it writable, if %EXT4_FC_BACKEND_LOG was given.  The journal has
  *	been loaded and has its fast-commit feature.  Maps the area; from here on
  *	every fast commit goes through @reserve and @commit, or @reserve and
- *	@abort, one commit at a time.  An error means: no logging; the
- *	backend says why, and may be asked again at the next such remount.
+ *	@abort, one commit at a time.  Returns 0 or %EXT4_FC_BACKEND_FLUSHES.
+ *	An error means: no logging; the backend says why, and may be asked again
+ *	at the next such remount.
  * @detach: called after the journal has been destroyed (or was never loaded).
  * @reserve: bytes for the next TLV, to be filled before the next call.  NULL:
  *	the log is full or the backend cannot go on; ext4 commits in full.

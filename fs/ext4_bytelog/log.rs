@@ -16,6 +16,7 @@ use crate::{
         block::BlockDevice,
         checksum::KernelCrc32c,
         dax::{DaxDevice, Locked, Mapping},
+        fc_backend::Waits,
         jbd2::Journal,
         pmem, random,
         super_block::SuperBlock,
@@ -206,6 +207,15 @@ impl Log {
     /// The mapped area.
     pub(crate) fn area(&self) -> &FcArea {
         &self.area
+    }
+
+    /// What a commit waits for.
+    pub(crate) fn waits(&self) -> Waits {
+        match self.devices.data {
+            DataDevice::Flushed(_) => Waits::ForFlush,
+            _ if self.area.mapping().is_synchronous() => Waits::ForNothing,
+            _ => Waits::ForFlush,
+        }
     }
 
     /// Where file data is, as an addition to a message.

@@ -11,7 +11,7 @@ use crate::{
         dax::DaxDevice,
         errno,
         exclusive::{Entered, Exclusive},
-        fc_backend::{AttachFlags, Backend, Next, Pass, Recovery},
+        fc_backend::{AttachFlags, Backend, Next, Pass, Recovery, Waits},
         jbd2::Journal,
         super_block::SuperBlock,
     },
@@ -140,7 +140,7 @@ impl Backend for Mount {
         Self::refuse(sb, flags, Refusal::NoMemory)
     }
 
-    fn start(&self) -> Result {
+    fn start(&self) -> Result<Waits> {
         let log = Log::begin(self.sb, self.journal, &self.stats)
             .map_err(|refusal| Self::refuse(self.sb, self.flags, refusal))?;
         let mapping = log.area().mapping();
@@ -167,8 +167,9 @@ impl Backend for Mount {
         self.stats.area_bytes.set(mapping.len());
         self.stats.log_capacity.set(log.capacity());
         trace::attach(self.sb, mapping);
+        let waits = log.waits();
         *self.log.enter()? = Some(log);
-        Ok(())
+        Ok(waits)
     }
 
     #[inline]

@@ -46,6 +46,15 @@ impl AttachFlags {
     }
 }
 
+/// What a commit waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waits {
+    /// Only for the CPU.
+    ForNothing,
+    /// For a device to flush, so that commits are worth sharing.
+    ForFlush,
+}
+
 /// What jbd2 does with the blocks it hands to a replay callback.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pass {
@@ -142,7 +151,7 @@ pub(crate) trait Backend: Sized + Send + Sync + 'static {
 
     /// The area is known: from now on commits are logged. Or says in the log why
     /// not.
-    fn start(&self) -> Result;
+    fn start(&self) -> Result<Waits>;
 
     /// Bytes for the next TLV, written by the caller before its next call. `None`:
     /// the fast commit is given up.
@@ -240,7 +249,12 @@ impl<T: Backend> OperationsVTable<T> {
     unsafe extern "C" fn start_callback(data: *mut c_void) -> c_int {
         // SAFETY: By the safety requirements of this function.
         let instance = unsafe { Self::instance(data) };
-        from_result(|| instance.mount.start().map(|()| 0))
+        from_result(|| {
+            Ok(match instance.mount.start()? {
+                Waits::ForNothing => 0,
+                Waits::ForFlush => bindings::EXT4_FC_BACKEND_FLUSHES as c_int,
+            })
+        })
     }
 
     /// # Safety
