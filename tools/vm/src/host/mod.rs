@@ -23,6 +23,7 @@ pub struct Host {
     durable: Mutex<Durable>,
     gate: Gate,
     errno: AtomicI32,
+    takes_micros: AtomicU64,
     flushes: AtomicU64,
     failed: AtomicU64,
 }
@@ -55,6 +56,7 @@ impl Host {
     fn flush(&self, image: &File) -> Result<i32> {
         self.flushes.fetch_add(1, SeqCst);
         self.gate.pass()?;
+        std::thread::sleep(Duration::from_micros(self.takes_micros.load(SeqCst)));
         let errno = self.errno.load(SeqCst);
         if errno == 0 {
             self.take(image)?;
@@ -72,6 +74,11 @@ impl Host {
     /// From now on flushes fail with this error; 0 for none.
     pub fn fail_with(&self, errno: i32) {
         self.errno.store(errno, SeqCst);
+    }
+
+    /// From now on a flush takes so much longer.
+    pub fn slow_by(&self, micros: u64) {
+        self.takes_micros.store(micros, SeqCst);
     }
 
     /// The next flush does not come to its end before [`Host::release`].

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Threads that each append to a file of their own and sync it: an fsync that waits for another
-//! thread's fast commit must not take it for its own.
+//! thread's fast commit must not take it for its own, and should find the rest in the next.
 
 use super::durability::{ENDLESS, LARGE_LOG};
 use super::Test;
-use crate::lab::{Dev, Ext4, Lab};
+use crate::config::VmConfig;
+use crate::lab::{Dev, Ext4, Lab, WORKLOAD};
 use anyhow::{bail, ensure, Result};
 use bytelog_guest::oracle::judge;
-use bytelog_guest::proto::DeviceKind;
+use bytelog_guest::proto::{Cmd, DeviceKind, IoCounts};
+use bytelog_guest::timed::Timed;
 use bytelog_guest::workload::{Kind, Spec};
 
 pub const TESTS: &[Test] = &[
@@ -18,6 +20,10 @@ pub const TESTS: &[Test] = &[
     Test {
         name: "threads-lose-nothing-synchronous",
         run: |lab| loses_nothing(lab, DeviceKind::Sync),
+    },
+    Test {
+        name: "threads-share-flushes",
+        run: share_flushes,
     },
     Test {
         name: "stock-defect-threads-lose-fsyncs",
@@ -69,6 +75,62 @@ fn loses_nothing(lab: &mut Lab, kind: DeviceKind) -> Result<()> {
     println!("   {all} fsyncs of {THREADS} threads");
     ensure!(lost == 0, "{lost} of {all} fsyncs lost");
     Ok(())
+}
+
+/// A flush takes this long where fsyncs are to gather for it, in microseconds: long
+/// beside what a thread does between two fsyncs, on a busy host as well.
+const SLOW_FLUSH: u64 = 20_000;
+
+/// Flushes that the host is asked for while threads append 160 blocks.
+fn flushes(lab: &mut Lab, dev: &Dev, threads: u64) -> Result<u64> {
+    let job = Timed::Threads { count: threads };
+    let dir = format!("{}/{}", dev.dir(), job.name());
+    let cmd = Cmd::Timed {
+        job,
+        dir: dir.clone(),
+        dev: dev.name.clone(),
+        ops: 160,
+        count: None,
+    };
+    let host = lab.vm()?.host()?;
+    let before = host.flushes();
+    lab.vm()?.call_for::<IoCounts>(cmd, WORKLOAD)?;
+    let flushes = host.flushes() - before;
+    lab.must_run(&format!("rm -r {dir}"))?;
+    Ok(flushes)
+}
+
+/// Left to themselves (`max_batch_time=0`), threads take turns in two groups, and a
+/// commit serves half of them.
+fn share_flushes(lab: &mut Lab) -> Result<()> {
+    let before = lab.config.clone();
+    lab.reconfigure(VmConfig {
+        virtio_mib: 48,
+        watch_flushes: true,
+        ..before.clone()
+    })?;
+    lab.with(Ext4::ByteLog)?;
+    let dev = lab.dev(DeviceKind::Virtio)?;
+    lab.mkfs(&dev, "", "48M")?;
+    lab.mount(&dev, "dax=always,commit=600,dax_fc_bytelog=on")?;
+    lab.vm()?.host()?.slow_by(SLOW_FLUSH);
+    for threads in [4, 8] {
+        let gathered = flushes(lab, &dev, threads)?;
+        let remount = |time| format!("mount -o remount,max_batch_time={time} {}", dev.dir());
+        lab.must_run(&remount(0))?;
+        let apart = flushes(lab, &dev, threads)?;
+        // EXT4_DEF_MAX_BATCH_TIME.
+        lab.must_run(&remount(15_000))?;
+        println!("   {threads} threads: {gathered} flushes, {apart} without waiting");
+        ensure!(
+            5 * gathered <= 4 * apart,
+            "{threads} threads: {gathered} flushes, {apart} without waiting"
+        );
+    }
+    lab.vm()?.host()?.slow_by(0);
+    lab.umount(&dev.dir())?;
+    lab.check_console()?;
+    lab.reconfigure(before)
 }
 
 /// Stock ext4 takes it for its own, and loses fsyncs: so the tests above can
