@@ -69,6 +69,10 @@ fuzz: setup
 check-trace: all
 	@$S/check-trace
 
+# The hook patch, step by step: each one builds.
+check-steps: setup
+	@$S/check-steps
+
 # A kernel that watches itself, for KERNEL=debug.
 debug-kernel:
 	@$S/setup
@@ -104,6 +108,6 @@ clean:
 distclean:
 	@$S/clean cache
 
-.PHONY: all help setup update modules tools demo vm test check-crash fuzz check-trace soak soak-no-flush \
+.PHONY: all help setup update modules tools demo vm test check-crash fuzz check-trace check-steps soak soak-no-flush \
 	soak-stock soak-no-data-flush xfstests debug-kernel bench bench-database install deb test-packages clean distclean
 .NOTPARALLEL:

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Fast commits of a mount that uses a backend: what ext4 hands over, and the rules
+ * by which nothing that was acknowledged is left out.
+ */
+
+#include "ext4.h"
+#include "fast_commit.h"
+#include "fc_backend.h"
+
+/*
+ * Recovery does not look for fast commits in a journal that is marked empty,
+ * as after freezing.  The next full commit takes the mark away.
+ */
+bool ext4_fc_backend_needs_full(struct super_block *sb)
+{
+	struct ext4_sb_info *sbi = EXT4_SB(sb);
+
+	return sbi->s_fc_backend_active &&
+	       READ_ONCE(sbi->s_journal->j_flags) & JBD2_FLUSHED;
+}
+
+/*
+ * Fast commits log no directory inodes, so that replay cannot keep their link
+ * counts and sizes.  The reason is the nearest that ext4's statistics have.
+ */
+void ext4_fc_backend_dir_changed(handle_t *handle, struct inode *dir)
+{
+	if (EXT4_SB(dir->i_sb)->s_fc_backend_active)
+		ext4_fc_mark_ineligible(dir->i_sb, EXT4_FC_REASON_RENAME_DIR,
+					handle);
+}
+
+static tid_t fc_backend_tid(struct ext4_sb_info *sbi)
+{
+	return sbi->s_journal->j_running_transaction->t_tid;
+}
+
+u8 *ext4_fc_backend_reserve(struct super_block *sb, int len)
+{
+	struct ext4_sb_info *sbi = EXT4_SB(sb);
+
+	return sbi->s_fc_backend->reserve(sbi->s_fc_backend_priv,
+					  fc_backend_tid(sbi), len);
+}
+
+int ext4_fc_backend_commit(struct super_block *sb)
+{
+	struct ext4_sb_info *sbi = EXT4_SB(sb);
+
+	bool owed = READ_ONCE(sbi->s_fc_data_owed) &&
+		    xchg(&sbi->s_fc_data_owed, 0);
+
+	return sbi->s_fc_backend->commit(sbi->s_fc_backend_priv,
+					 fc_backend_tid(sbi), owed);
+}
+
+/* ext4 commits in full instead. */
+void ext4_fc_backend_abort(struct super_block *sb)
+{
+	struct ext4_sb_info *sbi = EXT4_SB(sb);
+
+	if (sbi->s_fc_backend_active)
+		sbi->s_fc_backend->abort(sbi->s_fc_backend_priv);
+}
+
+/*
+ * An fsync owes the data of its file, which a journal on another device does not
+ * make durable by the way.  No fast commit tells of a write into blocks that were
+ * there before.  An empty file has no data.
+ *
+ * The barrier is for the commits' numbers: one that this fsync finds not begun
+ * yet, and so waits for, sees the mark.  If that commit fails, jbd2 flushes: see
+ * jbd2_trans_will_send_data_barrier().
+ */
+void ext4_fc_backend_owe_data(struct inode *inode)
+{
+	struct ext4_sb_info *sbi = EXT4_SB(inode->i_sb);
+	journal_t *journal = sbi->s_journal;
+
+	if (sbi->s_fc_backend_active && journal->j_fs_dev != journal->j_dev &&
+	    i_size_read(inode))
+		/* Before ext4_fc_commit() reads s_fc_begun; see above */
+		smp_store_mb(sbi->s_fc_data_owed, 1);
+}
+
+/*
+ * Somebody came upon the commit before: who was served by that, or is still at work,
+ * comes again soon, and can be in this one.  No fsync has been told yet that it is.
+ */
+void ext4_fc_backend_gather(struct super_block *sb)
+{
+	struct ext4_sb_info *sbi = EXT4_SB(sb);
+	ktime_t wait = min(sbi->s_fc_stats.s_fc_avg_commit_time / 8,
+			   (u64)sbi->s_max_batch_time * NSEC_PER_USEC);
+
+	WRITE_ONCE(sbi->s_fc_met, false);
+	set_current_state(TASK_UNINTERRUPTIBLE);
+	schedule_hrtimeout(&wait, HRTIMER_MODE_REL);
+}
+
+/*
+ * What is tracked while a commit is under way, or the flags still say so, is
+ * staged for the next one: this is it.  An error if the transaction cannot commit
+ * fast any more; with updates locked that is final.
+ */
+int ext4_fc_backend_take_staged(struct super_block *sb)
+{
+	struct ext4_sb_info *sbi = EXT4_SB(sb);
+	int alloc_ctx;
+
+	if (!sbi->s_fc_backend_active)
+		return 0;
+	alloc_ctx = ext4_fc_lock(sb);
+	list_splice_tail_init(&sbi->s_fc_dentry_q[FC_Q_STAGING],
+			      &sbi->s_fc_dentry_q[FC_Q_MAIN]);
+	list_splice_tail_init(&sbi->s_fc_q[FC_Q_STAGING],
+			      &sbi->s_fc_q[FC_Q_MAIN]);
+	ext4_fc_unlock(sb, alloc_ctx);
+	return ext4_test_mount_flag(sb, EXT4_MF_FC_INELIGIBLE) ? -EAGAIN : 0;
+}
+
+/*
+ * The block after the last one that belongs to the file's size.  Written ones from
+ * there on are being added or taken away: the inode is on the orphan list, which
+ * fast commits do not log.
+ */
+u64 ext4_fc_backend_eof(struct inode *inode)
+{
+	if (!EXT4_SB(inode->i_sb)->s_fc_backend_active)
+		return U64_MAX;
+	return DIV_ROUND_UP_ULL(READ_ONCE(EXT4_I(inode)->i_disksize),
+				i_blocksize(inode));
+}
+
+/* The next fast commit looks at these blocks again. */
+void ext4_fc_backend_keep_range(struct inode *inode, ext4_lblk_t first,
+				ext4_lblk_t last)
+{
+	struct ext4_inode_info *ei = EXT4_I(inode);
+
+	spin_lock(&ei->i_fc_lock);
+	if (ei->i_fc_lblk_len) {
+		last = max(last, ei->i_fc_lblk_start + ei->i_fc_lblk_len - 1);
+		first = min(first, ei->i_fc_lblk_start);
+	}
+	ei->i_fc_lblk_start = first;
+	ei->i_fc_lblk_len = last - first + 1;
+	ext4_set_inode_state(inode, EXT4_STATE_FC_REQUEUE);
+	spin_unlock(&ei->i_fc_lock);
+}
