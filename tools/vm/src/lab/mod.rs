@@ -350,8 +350,8 @@ impl Lab {
     }
 
     /// Has kmemleak look for objects that nobody knows any more, in a kernel that
-    /// has it.
-    fn check_leaks(&mut self) -> Result<()> {
+    /// has it; whether it has.
+    pub fn check_leaks(&mut self) -> Result<bool> {
         const KMEMLEAK: &str = "/sys/kernel/debug/kmemleak";
         // It believes in no leak that is younger than 5 seconds.
         const AGE: Duration = Duration::from_secs(6);
@@ -359,10 +359,10 @@ impl Lab {
             path: KMEMLEAK.into(),
         };
         let Some(vm) = &mut self.vm else {
-            return Ok(());
+            return Ok(false);
         };
         if vm.call::<String>(read()).is_err() {
-            return Ok(());
+            return Ok(false);
         }
         // What is found twice was not just on its way from one place to another.
         for _ in 0..2 {
@@ -375,7 +375,7 @@ impl Lab {
         }
         let found: String = vm.call(read())?;
         ensure!(found.is_empty(), "kmemleak: {found}");
-        Ok(())
+        Ok(true)
     }
 
     /// Switches the machine off, if there is one.
