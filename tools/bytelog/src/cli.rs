@@ -3,7 +3,7 @@
 //! The command line.
 
 use crate::command::{capture, dump, export, feature, fsck, info, map, stat, top, verify};
-use crate::error::{Result, Status};
+use crate::error::{Error, Result, Status};
 use crate::image::{Image, Place};
 use crate::partition;
 use crate::stats::sample::Selection;
@@ -11,7 +11,7 @@ use crate::store::Access;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use serde::Serialize;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 /// Look at, check and convert the ByteLog fast-commit log of an ext4 filesystem.
@@ -132,21 +132,20 @@ pub trait Report: Serialize {
 
 impl Cli {
     /// Runs the command, writing to `out` and, for errors, to `err`.
-    pub fn run(&self, out: &mut dyn Write, err: &mut dyn Write) -> std::io::Result<Status> {
-        match self.dispatch(out) {
-            Ok(status) => status,
-            Err(error) => {
-                if self.json {
-                    writeln!(out, "{}", serde_json::json!({ "error": error }))?;
-                }
-                writeln!(err, "bytelog: {error}")?;
-                Ok(error.status)
+    pub fn run(&self, out: &mut dyn Write, err: &mut dyn Write) -> Status {
+        self.dispatch(out).unwrap_or_else(|error| {
+            if self.json {
+                // Should this fail, there is still the other.
+                let _ = writeln!(out, "{}", serde_json::json!({ "error": error }));
+                let _ = out.flush();
             }
-        }
+            let _ = writeln!(err, "bytelog: {error}");
+            error.status
+        })
     }
 
-    fn dispatch(&self, out: &mut dyn Write) -> Result<std::io::Result<Status>> {
-        Ok(match &self.command {
+    fn dispatch(&self, out: &mut dyn Write) -> Result<Status> {
+        match &self.command {
             Command::Info(place) => {
                 let image = place.open(Access::Read)?;
                 self.tell(out, &info::info(&image)?)
@@ -169,44 +168,57 @@ impl Cli {
             Command::Capture { place, to } => {
                 self.tell(out, &capture::capture(&place.place()?, to)?)
             }
-            Command::Enable(place) => self.switch(out, place, true)?,
-            Command::Disable(place) => self.switch(out, place, false)?,
+            Command::Enable(place) => self.switch(out, place, true),
+            Command::Disable(place) => self.switch(out, place, false),
             Command::Fsck { place, args } => {
+                let mut first = Ok(());
                 let checked = fsck::fsck(&place.place()?, args, self.json, |told| {
                     if !self.json {
-                        // What cannot be written will fail again at the end.
-                        let _ = out.write_all(told.text().as_bytes());
-                        let _ = out.flush();
+                        let text = told.text();
+                        first = out.write_all(text.as_bytes()).and_then(|()| out.flush());
                     }
                 })?;
-                self.tell(out, &checked)
+                let status = self.tell(out, &checked)?;
+                written(first, status)
             }
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(*shell, &mut Self::command(), "bytelog", &mut script);
-                out.write_all(&script).map(|()| Status::Fine)
+                write_all(out, &script, Status::Fine)
             }
             Command::Stat(which) => self.tell(out, &stat::stat(which)?),
-            Command::Top(args) => top::top(args, self.json, out)?,
-        })
-    }
-
-    fn switch(
-        &self,
-        out: &mut dyn Write,
-        place: &Where,
-        on: bool,
-    ) -> Result<std::io::Result<Status>> {
-        let image = place.open(Access::Write)?;
-        Ok(self.tell(out, &feature::switch(&image, on)?))
-    }
-
-    fn tell<R: Report>(&self, out: &mut dyn Write, report: &R) -> std::io::Result<Status> {
-        if self.json {
-            writeln!(out, "{}", serde_json::to_string_pretty(report)?)?;
-        } else {
-            write!(out, "{}", report.text())?;
+            Command::Top(args) => written(top::top(args, self.json, out)?, Status::Fine),
         }
-        Ok(report.status())
+    }
+
+    fn switch(&self, out: &mut dyn Write, place: &Where, on: bool) -> Result<Status> {
+        let image = place.open(Access::Write)?;
+        self.tell(out, &feature::switch(&image, on)?)
+    }
+
+    fn tell<R: Report>(&self, out: &mut dyn Write, report: &R) -> Result<Status> {
+        let text = match self.json {
+            true => {
+                let json = serde_json::to_string_pretty(report);
+                json.map_err(|error| Error::failed("JSON", error))? + "\n"
+            }
+            false => report.text(),
+        };
+        write_all(out, text.as_bytes(), report.status())
+    }
+}
+
+fn write_all(out: &mut dyn Write, bytes: &[u8], status: Status) -> Result<Status> {
+    written(out.write_all(bytes).and_then(|()| out.flush()), status)
+}
+
+/// What a command that would end with `status` ends with, now that its words have been
+/// written, or not. A reader that has gone away, such as head, is no error.
+pub fn written(result: std::io::Result<()>, status: Status) -> Result<Status> {
+    match result {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::failed("standard output", error))
+        }
+        _ => Ok(status),
     }
 }

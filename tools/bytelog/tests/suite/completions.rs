@@ -3,13 +3,14 @@
 //! `completions`: what the shells are told.
 
 use bytelog_cli::cli::Cli;
+use bytelog_cli::error::Status;
 use clap::{CommandFactory, Parser};
 use std::process::Command;
 
 fn script(shell: &str) -> String {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let cli = Cli::try_parse_from(["bytelog", "completions", shell]).unwrap();
-    cli.run(&mut out, &mut err).unwrap();
+    assert_eq!(cli.run(&mut out, &mut err), Status::Fine);
     assert_eq!(String::from_utf8(err).unwrap(), "");
     String::from_utf8(out).unwrap()
 }

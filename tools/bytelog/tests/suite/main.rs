@@ -21,6 +21,7 @@ mod forge;
 mod fsck;
 mod fuzz;
 mod golden;
+mod output;
 mod partition;
 mod ram;
 mod replay;

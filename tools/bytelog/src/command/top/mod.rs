@@ -8,7 +8,7 @@ mod loops;
 pub mod screen;
 mod watch;
 
-use crate::error::{Result, Status};
+use crate::error::Result;
 use crate::stats::sample::Selection;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -40,11 +40,10 @@ fn interval(text: &str) -> std::result::Result<Duration, String> {
 }
 
 /// Watches until the end is reached or asked for.
-pub fn top(args: &Args, json: bool, out: &mut dyn Write) -> Result<std::io::Result<Status>> {
+pub fn top(args: &Args, json: bool, out: &mut dyn Write) -> Result<std::io::Result<()>> {
     let watch = watch::Watch::new(&args.which)?;
-    let shown = match (json, std::io::stdout().is_terminal()) {
-        (false, true) => loops::on_screen(args, watch)?,
-        (json, _) => loops::in_lines(args, watch, json, out)?,
-    };
-    Ok(shown.map(|()| Status::Fine))
+    match (json, std::io::stdout().is_terminal()) {
+        (false, true) => loops::on_screen(args, watch),
+        (json, _) => loops::in_lines(args, watch, json, out),
+    }
 }
