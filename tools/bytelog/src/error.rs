@@ -14,7 +14,8 @@ pub enum Status {
     Fine,
     /// The log or the filesystem is damaged, or in a state that the command refuses.
     Refused,
-    /// It could not be done: no such file, an I/O error, not an ext4 filesystem.
+    /// It could not be done: no such file, an I/O error, no ext4 filesystem, no such
+    /// partition.
     Failed,
     /// The command line is wrong.
     Usage,
@@ -89,6 +90,21 @@ impl Error {
     /// Something could not be done.
     pub fn failed(file: &str, cause: impl fmt::Display) -> Self {
         Self::new(Status::Failed, file, cause)
+    }
+
+    /// The command line asks for what cannot be.
+    pub fn usage(file: &str, cause: impl fmt::Display) -> Self {
+        Self::new(Status::Usage, file, cause)
+    }
+
+    /// What the system says to an attempt to open `file`.
+    pub fn open(file: &str, error: &std::io::Error) -> Self {
+        let failed = Self::failed(file, error);
+        match error.kind() {
+            std::io::ErrorKind::PermissionDenied => failed.remedy("run it as root"),
+            std::io::ErrorKind::AlreadyExists => failed.remedy("name a file that does not exist"),
+            _ => failed,
+        }
     }
 
     /// Something must not be done, or is damaged.

@@ -4,10 +4,12 @@
 
 use crate::bytes::{le16, le32};
 use crate::error::{Error, Result};
+use crate::store::{empty, open, Access};
 use gpt::disk::LogicalBlockSize;
 use gpt::GptConfig;
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -38,9 +40,15 @@ pub struct Partition {
 pub fn find(path: &Path, number: u32) -> Result<Partition> {
     let name = path.display().to_string();
     let fail = |error: std::io::Error| Error::failed(&name, error);
-    let file = File::open(path).map_err(fail)?;
+    let mut file = open(path, Access::Read)?;
+    let end = file.seek(SeekFrom::End(0)).map_err(fail)?;
+    if end == 0 {
+        return Err(empty(&name));
+    }
     let mut mbr = vec![0; SECTOR as usize];
-    file.read_exact_at(&mut mbr, 0).map_err(fail)?;
+    if end >= SECTOR {
+        file.read_exact_at(&mut mbr, 0).map_err(fail)?;
+    }
     let is_guard = |entry: &Entry| entry.kind == PROTECTIVE;
     let all = match entries(&mbr) {
         Some(entries) if entries.iter().any(is_guard) => gpt(&file, &name)?,
@@ -48,13 +56,16 @@ pub fn find(path: &Path, number: u32) -> Result<Partition> {
         None => None,
     };
     let all = all.ok_or_else(|| {
-        Error::refused(&name, "there is no partition table, neither GPT nor MBR")
+        Error::failed(&name, "there is no partition table, neither GPT nor MBR")
             .remedy("leave --partition out, or say with --offset where the filesystem begins")
     })?;
     all.get(&number).copied().ok_or_else(|| {
         let there: Vec<_> = all.keys().map(u32::to_string).collect();
-        Error::refused(&name, format_args!("there is no partition {number}"))
-            .remedy(format_args!("there are: {}", there.join(", ")))
+        let error = Error::failed(&name, format_args!("there is no partition {number}"));
+        match there.is_empty() {
+            true => error.remedy("the partition table has none"),
+            false => error.remedy(format_args!("there are: {}", there.join(", "))),
+        }
     })
 }
 

@@ -4,7 +4,7 @@
 
 use crate::error::{Error, Result};
 use rustix::fs::{FlockOperation, OFlags};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
@@ -47,6 +47,11 @@ impl dyn Store + '_ {
         Error::refused(self.name(), cause).at(self.base().saturating_add(at))
     }
 
+    /// That something which is not there, at offset `at`, was asked for.
+    pub fn fail(&self, at: u64, cause: impl std::fmt::Display) -> Error {
+        Error::failed(self.name(), cause).at(self.base().saturating_add(at))
+    }
+
     /// `len` bytes at offset `at`.
     pub fn read(&self, at: u64, len: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; len];
@@ -82,6 +87,9 @@ impl FileStore {
         let end = (&file)
             .seek(SeekFrom::End(0))
             .map_err(|error| Error::failed(&name, error))?;
+        if end == 0 {
+            return Err(empty(&name));
+        }
         let rest = end.checked_sub(base).filter(|rest| *rest > 0);
         let rest = rest.ok_or_else(|| {
             Error::failed(&name, format_args!("it ends at byte {end}"))
@@ -113,15 +121,41 @@ impl FileStore {
     }
 }
 
-fn open(path: &Path, access: Access) -> Result<File> {
+pub(crate) fn empty(name: &str) -> Error {
+    Error::failed(name, "the file is empty")
+        .remedy("name the device, image or partition that has the filesystem")
+}
+
+/// What a file is that no filesystem can be on; to open it could wait for ever.
+fn unfit(kind: FileType) -> Option<&'static str> {
+    if kind.is_file() || kind.is_block_device() {
+        return None;
+    }
+    Some(match kind {
+        kind if kind.is_dir() => "a directory",
+        kind if kind.is_char_device() => "a character device",
+        kind if kind.is_fifo() => "a pipe",
+        kind if kind.is_socket() => "a socket",
+        _ => "a special file",
+    })
+}
+
+/// Opens `path`, an image or a block device.
+pub(crate) fn open(path: &Path, access: Access) -> Result<File> {
     let name = path.display().to_string();
-    let fail = |error: std::io::Error| Error::failed(&name, error);
+    let fail = |error: std::io::Error| Error::open(&name, &error);
+    let kind = fs::metadata(path).map_err(fail)?.file_type();
+    if let Some(what) = unfit(kind) {
+        let cause = format!("it is {what}, not an image or a block device");
+        return Err(
+            Error::failed(&name, cause).remedy("name the device or image that has the filesystem")
+        );
+    }
     if access == Access::Read {
         return File::open(path).map_err(fail);
     }
     let mut options = OpenOptions::new();
     options.read(true).write(access == Access::Write);
-    let kind = fs::metadata(path).map_err(fail)?.file_type();
     if kind.is_block_device() {
         // Fails where the device is mounted or otherwise in use.
         options.custom_flags(OFlags::EXCL.bits() as i32);

@@ -72,7 +72,7 @@ impl Superblock {
     pub fn read(store: &dyn Store, at: u64) -> Result<Self> {
         if store.len() < at.saturating_add(LEN as u64) {
             return Err(store
-                .refuse(at, "it is too short for an ext4 filesystem")
+                .fail(at, "it is too short for an ext4 filesystem")
                 .remedy("name the device, image or partition that has the filesystem"));
         }
         let mut sb = Self {
@@ -81,18 +81,31 @@ impl Superblock {
         };
         if le16(&sb.raw, field::MAGIC) != MAGIC {
             return Err(store
-                .refuse(
+                .fail(
                     at,
                     "no ext4 filesystem: the superblock's magic is not there",
                 )
                 .remedy("for a partition of an image name it with --partition or --offset"));
         }
         sb.check_checksum(store, at)?;
-        sb.check_sizes(store.len()).map_err(|what| {
+        sb.check_sizes().map_err(|what| {
             store
                 .refuse(at, what)
                 .remedy("the superblock is damaged: see e2fsck -b")
         })?;
+        let size = sb.blocks_count().saturating_mul(sb.block_size());
+        if !sb.is_journal_device() && size > store.len() {
+            return Err(store
+                .refuse(
+                    at,
+                    format_args!(
+                        "the filesystem has {} blocks ({size} bytes), the file has only {} bytes",
+                        sb.blocks_count(),
+                        store.len()
+                    ),
+                )
+                .remedy("it is cut short, or --offset or --partition is wrong"));
+        }
         Ok(sb)
     }
 
@@ -112,7 +125,7 @@ impl Superblock {
             .remedy("the superblock is damaged: see e2fsck -b"))
     }
 
-    fn check_sizes(&self, bytes: u64) -> std::result::Result<(), &'static str> {
+    fn check_sizes(&self) -> std::result::Result<(), &'static str> {
         if le32(&self.raw, field::LOG_BLOCK_SIZE) > 6 {
             return Err("the block size is not one of ext4's");
         }
@@ -132,8 +145,8 @@ impl Superblock {
             return Err("the size of its group descriptors is not one of ext4's");
         }
         let size = self.blocks_count().checked_mul(self.block_size());
-        if size.is_none_or(|size| size == 0 || size > bytes) {
-            return Err("it has more blocks than there is room for");
+        if size.is_none_or(|size| size == 0) {
+            return Err("its number of blocks is not one of ext4's");
         }
         Ok(())
     }

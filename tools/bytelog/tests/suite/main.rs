@@ -13,6 +13,7 @@
 mod common;
 mod completions;
 mod cuts;
+mod errors;
 mod export;
 mod external;
 mod feature;

@@ -5,6 +5,7 @@
 use crate::fixture::{e2fsck, Dir, Fixture, SIZE};
 use crate::forge::{crashed, ON};
 use crate::snapshots::run_at;
+use bytelog_cli::error::Status;
 use bytelog_cli::partition::{find, Partition};
 use gpt::disk::LogicalBlockSize;
 use gpt::mbr::ProtectiveMBR;
@@ -181,7 +182,9 @@ fn places() {
         len: 8 * MIB,
     };
     assert_eq!(find(&path, 6).unwrap(), six);
-    let error = find(&path, 2).unwrap_err().to_string();
+    let error = find(&path, 2).unwrap_err();
+    assert_eq!(error.status, Status::Failed);
+    let error = error.to_string();
     assert!(error.ends_with("there are: 1, 3, 5, 6"), "{error}");
     // A chain that leads back to itself ends.
     let first = [entry(0x83, MIB, SIZE), entry(0x05, 0, 9 * MIB)];
@@ -196,11 +199,30 @@ fn what_is_wrong_is_said() {
     let path = dir.path("disk.img");
     let said = run_at(&path, &["info", "--partition", "1"], &[]);
     assert!(
-        said.contains("no partition table") && said.ends_with("exit 4\n"),
+        said.contains("no partition table") && said.ends_with("exit 8\n"),
         "{said}"
     );
     let said = run_at(&path, &["info", "--partition", "1", "--offset", "5"], &[]);
     assert!(said.ends_with("exit 16\n"), "{said}");
+    // Files that have no table, and a table that has nothing.
+    fs::write(&path, "").unwrap();
+    let error = find(&path, 1).unwrap_err().to_string();
+    assert!(error.contains("the file is empty"), "{error}");
+    fs::write(&path, "some text").unwrap();
+    let error = find(&path, 1).unwrap_err().to_string();
+    assert!(error.contains("there is no partition table"), "{error}");
+    fs::write(&path, [0; 512]).unwrap();
+    write_table(
+        &File::options().write(true).open(&path).unwrap(),
+        0,
+        &[[0; 16]; 4],
+    );
+    let error = find(&path, 1).unwrap_err();
+    assert_eq!(error.status, Status::Failed);
+    assert!(
+        error.to_string().ends_with("the partition table has none"),
+        "{error}"
+    );
     // A GPT that is damaged on both ends.
     let dir = Dir::new();
     let file = with_gpt(&dir, LogicalBlockSize::Lb512);
