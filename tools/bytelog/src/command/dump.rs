@@ -4,7 +4,7 @@
 
 use super::table::count;
 use crate::cli::Report;
-use crate::error::{Result, Status};
+use crate::error::{Error, Result, Status};
 use crate::image::Image;
 use crate::log::describe::Said;
 use crate::log::inspect::{inspect, Entry, Finding, Inspection, State};
@@ -79,6 +79,7 @@ struct TlvSaid {
 pub fn dump(image: &Image, args: &Args) -> Result<Dump> {
     let tid = args.tid.or(stale_tid(image)?);
     let found = inspect(image, tid)?;
+    is_there(image, &found, args)?;
     let max_tlv = image.sb.block_size() as usize - bytelog::tlv::TL_LEN;
     let records = found
         .entries
@@ -98,6 +99,45 @@ pub fn dump(image: &Image, args: &Args) -> Result<Dump> {
         torn: found.torn,
         damage: found.damage,
     })
+}
+
+/// An error if what is asked for is not there.
+fn is_there(image: &Image, found: &Inspection<'_>, args: &Args) -> Result<()> {
+    let device = image.store.name();
+    let is_empty = match found.state {
+        State::Stale | State::Empty => true,
+        State::Stock => found.stock.as_ref().is_some_and(|stock| stock.commits == 0),
+        _ => false,
+    };
+    if let Some(tid) = args.tid.filter(|_| is_empty) {
+        let other = found.opener.filter(|_| found.state == State::Stale);
+        let other = other.map_or(String::new(), |opener| format!(", it is of {}", opener.tid));
+        let cause = format!("no log of transaction {tid} here{other}");
+        return Err(
+            Error::failed(device, cause).remedy("leave --tid out for the log that is there")
+        );
+    }
+    let commits = match &found.stock {
+        Some(stock) => stock.commits,
+        None => found
+            .entries
+            .iter()
+            .map(|entry| entry.commit)
+            .max()
+            .unwrap_or(0),
+    };
+    let missing = |commit: &u32| !(1..=commits).contains(commit);
+    // Of a damaged log it is the damage that matters.
+    let asked = args.commit.filter(|_| found.damage.is_none());
+    if let Some(commit) = asked.filter(missing) {
+        let error = Error::failed(device, format_args!("there is no fast commit {commit}"));
+        return Err(error.remedy(match commits {
+            0 => "there are none".to_owned(),
+            1 => "there is 1 commit".to_owned(),
+            many => format!("there are {many} commits"),
+        }));
+    }
+    Ok(())
 }
 
 /// On a clean filesystem, the log that is still there, though nobody needs it.

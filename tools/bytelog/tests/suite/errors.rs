@@ -96,3 +96,39 @@ fn a_file_that_is_cut_short() {
     );
     all_say(&dir, &said, 4);
 }
+
+#[test]
+fn what_a_dump_does_not_find() {
+    let fixture = Fixture::new("-b 4096", 7);
+    let dir = Dir::new();
+    let path = dir.path("disk.img");
+    fs::write(&path, crashed(&fixture, ON).whole()).unwrap();
+    for (args, cause) in [
+        (
+            ["--tid", "99"],
+            "no log of transaction 99 here, it is of 7; leave --tid out",
+        ),
+        (
+            ["--commit", "99"],
+            "there is no fast commit 99; there are 4 commits",
+        ),
+        (["--commit", "0"], "there is no fast commit 0"),
+    ] {
+        let said = run_at(&path, &["dump"], &args);
+        assert!(
+            said.contains(cause) && said.ends_with("exit 8\n"),
+            "{args:?}: {said}"
+        );
+    }
+    let said = run_at(&path, &["dump"], &["--tid", "7", "--commit", "4"]);
+    assert!(
+        said.contains("commit 4") && said.ends_with("exit 0\n"),
+        "{said}"
+    );
+    fs::write(&path, fixture.empty.whole()).unwrap();
+    let said = run_at(&path, &["dump"], &["--tid", "99"]);
+    assert!(
+        said.contains("no log of transaction 99 here;") && said.ends_with("exit 8\n"),
+        "{said}"
+    );
+}
