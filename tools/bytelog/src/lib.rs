@@ -20,6 +20,7 @@ pub mod ext4;
 pub mod image;
 pub mod jbd2;
 pub mod log;
+mod new_file;
 pub mod partition;
 pub mod stats;
 pub mod store;

@@ -8,14 +8,14 @@ use crate::error::{Error, Result};
 use crate::export::home::Home;
 use crate::image::{Image, Place};
 use crate::log::inspect::inspect;
+use crate::new_file::{apart, NewFile};
 use crate::store::{Access, FileStore, Store};
 use bytelog::reader::ReadArea;
 use serde::Serialize;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 /// Bytes that are copied together.
@@ -86,6 +86,7 @@ impl Store for Noting {
 
 /// Copies what the other subcommands read of the filesystem at `place`.
 pub fn capture(place: &Place, args: &Args) -> Result<Captured> {
+    apart(&args.to, args.journal_to.as_deref())?;
     let mut stores: Vec<Rc<Noting>> = Vec::new();
     let image = Image::open_through(place, Access::Read, |store| {
         let read = RefCell::default();
@@ -122,23 +123,23 @@ pub fn capture(place: &Place, args: &Args) -> Result<Captured> {
             Error::refused(store.name(), "the journal is on a device of its own")
                 .remedy("name a file for it with --journal-to")
         })?;
-        files.push((store, path, len));
+        files.push((store, NewFile::create(path)?, len));
     }
-    let files = files.into_iter();
-    let files = files.map(|(store, path, len)| store.copy(path, len));
-    Ok(Captured {
-        files: files.collect::<Result<_>>()?,
-    })
+    let copied = files.iter();
+    let copied = copied.map(|(store, file, len)| store.copy(file, *len));
+    let copied = copied.collect::<Result<_>>()?;
+    for (_, file, _) in files {
+        file.keep();
+    }
+    Ok(Captured { files: copied })
 }
 
 impl Noting {
     /// Makes a file of `len` bytes with what was read.
-    fn copy(&self, path: &Path, len: u64) -> Result<Copied> {
+    fn copy(&self, to: &NewFile, len: u64) -> Result<Copied> {
         let whole = len.min(self.len());
-        let name = path.display().to_string();
+        let (name, file) = (to.name(), to.file());
         let fail = |error: std::io::Error| Error::failed(&name, error);
-        let file = OpenOptions::new().write(true).create_new(true).open(path);
-        let file: File = file.map_err(fail)?;
         file.set_len(whole).map_err(fail)?;
         let mut copied = 0;
         for unit in self.read.borrow().iter() {

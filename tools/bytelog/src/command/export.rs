@@ -9,11 +9,12 @@ use crate::export::plan::Staging;
 use crate::export::{export as convert, Exported};
 use crate::image::{Image, Place};
 use crate::log::inspect::State;
+use crate::new_file::{apart, NewFile};
 use crate::store::Access;
 use serde::Serialize;
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// How to export.
@@ -62,10 +63,14 @@ pub fn export(place: &Place, args: &Args) -> Result<Told> {
         (Some(to), false) => {
             let image = Image::open(place, Access::Unused)?;
             let journal = journal_copy(&image, args)?;
+            apart(to, args.journal_to.as_deref())?;
             // Before a large copy is made for nothing.
             convert(&image, true, true)?;
-            copy(&place.path, to)?;
+            let mut copies = vec![(place.path.clone(), NewFile::create(to)?)];
             if let Some((from, to)) = &journal {
+                copies.push((from.clone(), NewFile::create(to)?));
+            }
+            for (from, to) in &copies {
                 copy(from, to)?;
             }
             let place = Place {
@@ -73,7 +78,9 @@ pub fn export(place: &Place, args: &Args) -> Result<Told> {
                 journal: journal.map(|(_, to)| to),
                 ..place.clone()
             };
-            convert(&Image::open(&place, Access::Write)?, true, false)?
+            let done = convert(&Image::open(&place, Access::Write)?, true, false)?;
+            copies.into_iter().for_each(|(_, to)| to.keep());
+            done
         }
     };
     Ok(Told {
@@ -107,26 +114,15 @@ fn journal_copy(image: &Image, args: &Args) -> Result<Option<(PathBuf, PathBuf)>
 }
 
 /// Copies the whole file or device, leaving out what is zero.
-fn copy(from: &Path, to: &Path) -> Result<()> {
+fn copy(from: &Path, to: &NewFile) -> Result<()> {
     let from_name = from.display().to_string();
-    let to_name = to.display().to_string();
+    let to_name = to.name();
     let read = |error: std::io::Error| Error::failed(&from_name, error);
-    let wrote = |error: std::io::Error| {
-        let exists = error.kind() == ErrorKind::AlreadyExists;
-        let error = Error::failed(&to_name, error);
-        match exists {
-            true => error.remedy("name a file that does not exist"),
-            false => error,
-        }
-    };
+    let wrote = |error: std::io::Error| Error::failed(&to_name, error);
     let mut source = File::open(from).map_err(read)?;
     let len = source.seek(SeekFrom::End(0)).map_err(read)?;
     source.rewind().map_err(read)?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(to)
-        .map_err(wrote)?;
+    let mut file = to.file();
     let mut chunk = vec![0; CHUNK];
     loop {
         let got = source.read(&mut chunk).map_err(read)?;

@@ -178,6 +178,56 @@ fn exports() {
     everything_is_there(&external, &dir, "disk.img", "journal.img");
 }
 
+/// What is made of two files goes again if the second cannot be made.
+#[test]
+fn nothing_is_left_behind() {
+    let dir = External::crashed(9).save();
+    let disk = dir.path("disk.img");
+    let with = ["--journal", "journal.img"];
+    for (command, journal_to, status, cause) in [
+        (
+            &["export", "--to", "a.img"][..],
+            "missing/b.img",
+            8,
+            "No such file",
+        ),
+        (
+            &["export", "--to", "a.img"],
+            "journal.img",
+            8,
+            "name a file that does not exist",
+        ),
+        (
+            &["export", "--to", "a.img"],
+            "./a.img",
+            8,
+            "name a file that does not exist",
+        ),
+        (&["export", "--to", "a.img"], "a.img", 16, "the same file"),
+        (&["capture"], "missing/b.img", 8, "No such file"),
+        (&["capture"], "a.img", 16, "the same file"),
+        (
+            &["capture"],
+            "disk.img",
+            8,
+            "name a file that does not exist",
+        ),
+    ] {
+        let mut more = vec!["--journal-to", journal_to];
+        if command == ["capture"] {
+            more.insert(0, "a.img");
+        }
+        let before = fs::read(&disk).unwrap();
+        let said = run_at(&disk, command, &[&more[..], &with].concat());
+        assert!(
+            said.contains(cause) && said.ends_with(&format!("exit {status}\n")),
+            "{command:?} {journal_to}: {said}"
+        );
+        assert!(!dir.path("a.img").exists(), "{command:?} {journal_to}");
+        assert!(fs::read(&disk).unwrap() == before);
+    }
+}
+
 #[test]
 fn fsck() {
     let external = External::crashed(9);
