@@ -66,7 +66,7 @@ enum Command {
     Enable(Where),
     /// Clear the feature bit of a clean filesystem.
     Disable(Where),
-    /// Check and export the log, then run e2fsck.
+    /// Check and export the log, then run e2fsck; refused with its -n where that writes.
     Fsck {
         #[command(flatten)]
         place: Where,

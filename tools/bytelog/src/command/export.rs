@@ -52,6 +52,15 @@ pub fn in_place(image: &Image) -> Result<Told> {
     })
 }
 
+/// What an export of `image` would do.
+pub fn planned(image: &Image) -> Result<Told> {
+    Ok(Told {
+        device: image.store.name().to_owned(),
+        dry_run: true,
+        exported: convert(image, false, true)?,
+    })
+}
+
 /// Exports the filesystem at `place`.
 pub fn export(place: &Place, args: &Args) -> Result<Told> {
     let exported = match (&args.to, args.dry_run) {
@@ -137,6 +146,14 @@ fn copy(from: &Path, to: &NewFile) -> Result<()> {
         }
     }
     file.set_len(len).map_err(wrote)
+}
+
+impl Told {
+    /// Whether fast commits or the feature bit are changed, or would be.
+    pub fn changes_log(&self) -> bool {
+        let done = &self.exported;
+        done.commits > 0 || done.resumed || done.bit_cleared
+    }
 }
 
 impl Report for Told {

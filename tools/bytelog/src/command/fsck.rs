@@ -10,12 +10,14 @@ use crate::image::{Image, Place};
 use crate::store::Access;
 use serde::Serialize;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 
 /// What to give to e2fsck.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct Args {
-    /// Options for e2fsck, such as -fy or -p.
+    /// Options for e2fsck, such as -fy or -p. With -n nothing is written, and what
+    /// e2fsck cannot read as it is, a ByteLog or the feature bit, is refused.
     #[arg(last = true, value_name = "E2FSCK OPTIONS")]
     pub options: Vec<OsString>,
 }
@@ -42,7 +44,11 @@ pub fn fsck(
     keep_output: bool,
     exported: impl FnOnce(&export::Told),
 ) -> Result<Checked> {
-    if place.offset > 0 && Image::open(place, Access::Read)?.is_dirty() {
+    let image = Image::open(place, Access::Read)?;
+    if changes_nothing(&args.options) {
+        return look(&image, exported, || run(place, args, keep_output));
+    }
+    if place.offset > 0 && image.is_dirty() {
         // It opens the file once more after recovery, at its beginning.
         let name = place.path.display().to_string();
         let size = place.len.map(|len| format!(" --sizelimit {len}"));
@@ -54,11 +60,73 @@ pub fn fsck(
             )),
         );
     }
+    drop(image);
     fsck_with(
         |access| Image::open(place, access),
         exported,
         || run(place, args, keep_output),
     )
+}
+
+/// Options of e2fsck with an argument.
+const WITH_ARGUMENT: &[u8] = b"CBEMbIjPlLNz";
+
+/// Whether `options` have e2fsck's `-n`, which changes nothing.
+fn changes_nothing(options: &[OsString]) -> bool {
+    let mut words = options.iter();
+    while let Some(word) = words.next() {
+        let Some(cluster) = word.as_bytes().strip_prefix(b"-") else {
+            continue;
+        };
+        if cluster == b"-" {
+            return false;
+        }
+        for (number, letter) in (1..).zip(cluster) {
+            if *letter == b'n' {
+                return true;
+            }
+            if WITH_ARGUMENT.contains(letter) {
+                // It is the rest of the word, or the next one.
+                if number == cluster.len() {
+                    words.next();
+                }
+                break;
+            }
+        }
+    }
+    false
+}
+
+/// Checks `image`, which is not written to, with `e2fsck`.
+fn look(
+    image: &Image,
+    exported: impl FnOnce(&export::Told),
+    e2fsck: impl FnOnce() -> Result<(u8, Option<String>)>,
+) -> Result<Checked> {
+    let name = image.store.name();
+    let export = export::planned(image)?;
+    if export.changes_log() {
+        return Err(Error::refused(
+            name,
+            "-n changes nothing, and the log would have to be exported first",
+        )
+        .remedy("use bytelog verify, or bytelog export --to FILE and e2fsck -n on that copy"));
+    }
+    if image.sb.has_bytelog() || image.sb.is_torn() {
+        return Err(Error::refused(
+            name,
+            "-n changes nothing, and e2fsck refuses the feature bit, which is set",
+        )
+        .remedy("leave -n out: the bit is cleared while e2fsck runs, and set again"));
+    }
+    exported(&export);
+    let (e2fsck_status, e2fsck_output) = e2fsck()?;
+    Ok(Checked {
+        export,
+        bit_restored: false,
+        e2fsck_status,
+        e2fsck_output,
+    })
 }
 
 /// Checks the filesystem that `open` gives, with `e2fsck`, whose exit status and words
@@ -131,5 +199,43 @@ impl Report for Checked {
 
     fn status(&self) -> Status {
         Status::E2fsck(self.e2fsck_status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finds_n(line: &str) -> bool {
+        let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+        changes_nothing(&words)
+    }
+
+    #[test]
+    fn n_is_found_among_other_options() {
+        for line in [
+            "-n",
+            "-fn",
+            "-nf",
+            "-f -v -n",
+            "-b 32768 -n",
+            "-C0 -fn",
+            "-E discard -n",
+        ] {
+            assert!(finds_n(line), "{line}");
+        }
+        for line in [
+            "",
+            "-fy",
+            "-p",
+            "-E nodiscard",
+            "-Enodiscard",
+            "-z n.undo",
+            "-j -n",
+            "-- -n",
+            "n",
+        ] {
+            assert!(!finds_n(line), "{line}");
+        }
     }
 }

@@ -5,7 +5,7 @@
 use crate::cuts::{cuts, Cut};
 use crate::export::{everything_is_there, hash};
 use crate::fixture::{e2, e2fsck, open, present, Dir, Fixture, Made};
-use crate::forge::{crashed, read_area, write_area, ON};
+use crate::forge::{crashed, crashed_on_stock, read_area, write_area, Crash, ON};
 use crate::ram::{Bytes, Ram};
 use crate::snapshots::run_at;
 use bytelog_cli::cli::Report;
@@ -104,11 +104,47 @@ fn a_crashed_filesystem_is_exported_and_checked() {
         "{said}"
     );
     assert_eq!(present(&path, &fixture.files, &dir), [true; 7]);
+    let before = fs::read(&path).unwrap();
     let said = run_at(&path, &["fsck"], &["--", "-fn"]);
     assert!(
         said.contains("nothing to export") && said.ends_with("exit 0\n"),
         "{said}"
     );
+    assert!(fs::read(&path).unwrap() == before);
+}
+
+#[test]
+fn with_n_nothing_is_written() {
+    let fixture = Fixture::new("-b 4096", 7);
+    let dir = Dir::new();
+    let path = dir.path("disk.img");
+    let clean = Ram::new(fixture.full.clone());
+    switch(&open(clean.clone()).unwrap(), true).unwrap();
+    let forced = Crash { bit: false, ..ON };
+    for (image, cause, status) in [
+        (crashed(&fixture, ON), "would have to be exported", 4),
+        (crashed(&fixture, forced), "would have to be exported", 4),
+        (
+            clean.bytes.borrow().clone(),
+            "e2fsck refuses the feature bit",
+            4,
+        ),
+        // e2fsck leaves the journal alone.
+        (crashed_on_stock(&fixture), "skipping journal recovery", 0),
+        (fixture.full.clone(), "Pass 5", 0),
+    ] {
+        fs::write(&path, image.whole()).unwrap();
+        let modified = fs::metadata(&path).unwrap().modified().unwrap();
+        for n in [&["-fn"][..], &["-f", "-n"]] {
+            let said = run_at(&path, &["fsck"], &[&["--"], n].concat());
+            assert!(
+                said.contains(cause) && said.ends_with(&format!("exit {status}\n")),
+                "{n:?}: {said}"
+            );
+        }
+        assert!(fs::read(&path).unwrap() == image.whole());
+        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), modified);
+    }
 }
 
 #[test]
@@ -122,7 +158,7 @@ fn a_bit_that_was_set_on_purpose_stays() {
         said.contains("bit 0x40000 set\n") && said.ends_with("exit 0\n"),
         "{said}"
     );
-    let said = run_at(&path, &["fsck", "--json"], &["--", "-fn"]);
+    let said = run_at(&path, &["fsck", "--json"], &["--", "-fy"]);
     assert!(
         said.contains("\"bit_restored\": true") && said.contains("Pass 5"),
         "{said}"
