@@ -55,7 +55,8 @@ enum Command {
         #[command(flatten)]
         how: export::Args,
     },
-    /// Copy what concerns the log to a sparse file, such as for a report.
+    /// Copy what concerns the log to a sparse file, such as for a report; it is no
+    /// filesystem for e2fsck or mount.
     Capture {
         #[command(flatten)]
         place: Where,

@@ -21,6 +21,9 @@ use std::rc::Rc;
 /// Bytes that are copied together.
 const UNIT: u64 = 4096;
 
+/// What stands at the start of a capture, where the boot block of a filesystem is.
+const MARK: &[u8] = b"bytelog capture: of a filesystem, what concerns its log\n\0";
+
 /// Where to.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
@@ -128,10 +131,20 @@ pub fn capture(place: &Place, args: &Args) -> Result<Captured> {
     let copied = files.iter();
     let copied = copied.map(|(store, file, len)| store.copy(file, *len));
     let copied = copied.collect::<Result<_>>()?;
-    for (_, file, _) in files {
+    for (number, (_, file, _)) in files.into_iter().enumerate() {
+        // The filesystem's is the first.
+        if number == 0 {
+            let marked = file.file().write_all_at(MARK, 0);
+            marked.map_err(|error| Error::failed(&file.name(), error))?;
+        }
         file.keep();
     }
     Ok(Captured { files: copied })
+}
+
+/// Whether `store` is what [`capture`] has made of a filesystem.
+pub fn is_capture(store: &dyn Store) -> Result<bool> {
+    Ok(store.read(0, MARK.len())? == MARK)
 }
 
 impl Noting {

@@ -2,6 +2,7 @@
 
 //! `bytelog fsck`: the log checked and exported, then e2fsck.
 
+use super::capture::is_capture;
 use super::export;
 use crate::cli::Report;
 use crate::error::{Error, Result, Status};
@@ -45,6 +46,13 @@ pub fn fsck(
     exported: impl FnOnce(&export::Told),
 ) -> Result<Checked> {
     let image = Image::open(place, Access::Read)?;
+    if is_capture(image.store.as_ref())? {
+        let name = image.store.name();
+        return Err(
+            Error::refused(name, "this is a capture, and no whole filesystem")
+                .remedy("info, dump, verify and map can read it; e2fsck cannot"),
+        );
+    }
     if changes_nothing(&args.options) {
         return look(&image, exported, || run(place, args, keep_output));
     }

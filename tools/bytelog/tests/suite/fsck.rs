@@ -148,6 +148,26 @@ fn with_n_nothing_is_written() {
 }
 
 #[test]
+fn a_capture_is_refused() {
+    let fixture = Fixture::new("-b 4096", 7);
+    let dir = Dir::new();
+    let path = dir.path("disk.img");
+    fs::write(&path, crashed(&fixture, ON).whole()).unwrap();
+    let said = run_at(&path, &["capture"], &["copy.img"]);
+    assert!(said.ends_with("exit 0\n"), "{said}");
+    fs::rename(dir.path("copy.img"), &path).unwrap();
+    let before = fs::read(&path).unwrap();
+    let said = run_at(&path, &["fsck"], &["--", "-fy"]);
+    assert!(
+        said.contains("this is a capture") && said.ends_with("exit 4\n"),
+        "{said}"
+    );
+    assert!(fs::read(&path).unwrap() == before);
+    let said = run_at(&path, &["verify"], &[]);
+    assert!(said.ends_with("exit 0\n"), "{said}");
+}
+
+#[test]
 fn a_bit_that_was_set_on_purpose_stays() {
     let fixture = Fixture::new("-b 4096", 0);
     let dir = Dir::new();
