@@ -185,6 +185,27 @@ impl Prefix {
         (self.raw.anchor_tid.get(), self.raw.nonce.get())
     }
 
+    /// Whether [`was_of`](Self::was_of) can hold for `tid` and some nonce.
+    pub fn may_be_of(&self, tid: u32) -> bool {
+        let raw = &self.raw;
+        raw.anchor_tid.get() == tid || (raw.head_tid.get() == tid && raw.tail_tid.get() == tid)
+    }
+
+    /// Whether the opener of `tid` and `nonce` was here: its identity still is, or
+    /// all of it but its identity, which the TAIL's CRC tells.
+    ///
+    /// The second does not hold for a torn opener and the nonce of an older life
+    /// whose records lie underneath, not even if they are of the same tid and the
+    /// same to the byte: the CRC is that of the new nonce, or where it is missing
+    /// that of what was here before, and the older life's opener was wiped.
+    pub fn was_of<C: Crc32c>(&self, tid: u32, nonce: u32, block_size: BlockSize) -> bool {
+        let mut mended = *self;
+        mended.raw.anchor_tid = U32::new(tid);
+        mended.raw.nonce = U32::new(nonce);
+        self.identity() == (tid, nonce)
+            || matches!(mended.classify::<C>(block_size), Block0::Whole(_))
+    }
+
     /// What the block is. A HEAD's tid and the TLV header after it share one
     /// aligned 8-byte word, so that a torn opener over a stock log is either
     /// told as an opener or has the stock log's tid.

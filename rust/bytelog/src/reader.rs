@@ -81,7 +81,8 @@ pub enum Found {
         tid: u32,
     },
     /// An opener that is not whole: its fast commit was not acknowledged, there
-    /// is nothing to replay.
+    /// is nothing to replay. One that was whole and has lost its identity and more
+    /// looks the same.
     Torn,
     /// The RFC's log.
     V1,
@@ -148,9 +149,10 @@ pub fn read_log<C: Crc32c, A: ReadArea, S: Sink>(
         block0 => {
             // Only the tid's first commit writes here. If the log went further,
             // the opener was whole once.
-            let (tid, nonce) = prefix.identity();
-            if tid == expected.tid {
-                scan::no_commit_beyond::<C, A, S::Error>(&source, nonce, 0, start, scratch)?;
+            let tid = expected.tid;
+            if prefix.may_be_of(tid) {
+                let ours = |nonce| prefix.was_of::<C>(tid, nonce, geometry.block_size());
+                scan::no_commit_beyond::<C, A, S::Error>(&source, ours, 0, start, scratch)?;
             }
             let found = match block0 {
                 Block0::Empty => Found::Empty,
@@ -334,7 +336,7 @@ impl<'a, A: ReadArea> Walk<'a, A> {
         }
         scan::no_commit_beyond::<C, A, S::Error>(
             self.source,
-            self.opener.nonce,
+            |nonce| nonce == self.opener.nonce,
             self.log.commits,
             self.at,
             scratch,

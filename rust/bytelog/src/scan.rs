@@ -15,16 +15,16 @@ use super::source::Source;
 /// [`ALIGN`].
 pub(super) const CHUNK: usize = 4096;
 
-/// Fails if a record of this tid and `nonce` with a good payload CRC stands at or
-/// beyond `from`, whose fast commit is at least 2 above `sealed`, the last one
-/// found sealed.
+/// Fails if a record of this tid, with a nonce that is `ours` and a good payload
+/// CRC, stands at or beyond `from`, whose fast commit is at least 2 above `sealed`,
+/// the last one found sealed.
 ///
 /// Payloads are checked for no more bytes than the area has. Records written by a
 /// writer do not overlap and cannot exceed that; headers made to do so are damage
 /// as well, for no power cut leaves even one header of such a commit.
 pub(super) fn no_commit_beyond<C: Crc32c, A: ReadArea, S>(
     source: &Source<'_, A>,
-    nonce: u32,
+    ours: impl Fn(u32) -> bool,
     sealed: u32,
     from: u64,
     scratch: &mut [u8],
@@ -44,8 +44,8 @@ pub(super) fn no_commit_beyond<C: Crc32c, A: ReadArea, S>(
             let candidate = slot.first_chunk::<HEADER_LEN>().and_then(Candidate::parse);
             if let Some(candidate) = candidate {
                 if candidate.tid == source.tid
-                    && candidate.nonce == nonce
                     && candidate.commit.saturating_sub(sealed) >= 2
+                    && ours(candidate.nonce)
                     && is_whole::<C, A, S>(source, &candidate, at, &mut budget, buf)?
                 {
                     return Err(ReadError::Damaged {

@@ -94,7 +94,8 @@ fn stale(log: &Log, rng: &mut Rng) -> Case {
 /// HEAD, anchor and TAIL disagree: no whole opener, but the log went on.
 fn tids(log: &Log, rng: &mut Rng) -> Case {
     let mut log = log.clone();
-    // Not the anchor's own: where it names another one, there is nothing to look for.
+    // Not the anchor's own: where it names another one, the TAIL's CRC tells the log,
+    // and that is of the changed opener here.
     log.opener.skew[pick(rng, &[0, 2])] = rng.u32(1..);
     Case::new("transactions of HEAD and TAIL", Expect::Refused, log)
 }

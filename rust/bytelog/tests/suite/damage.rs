@@ -29,6 +29,18 @@ pub fn four_commits() -> Vec<Vec<Vec<u8>>> {
     ]
 }
 
+/// An area of 16 blocks with the log of `tid` 1 that an older life made with `nonce`,
+/// its opener wiped as at take-over.
+fn older_life(nonce: u32, commits: &[Vec<Vec<u8>>]) -> Vec<u8> {
+    let mut ram = Ram::new(16);
+    let mut log = writer(16, 1, nonce);
+    for tlvs in commits {
+        commit(&mut log, &mut ram, tlvs);
+    }
+    ram.bytes[..128].fill(0);
+    ram.bytes
+}
+
 pub fn blank(blocks: usize) -> Vec<u8> {
     vec![0; blocks * BLOCK as usize]
 }
@@ -118,8 +130,6 @@ fn a_lost_opener_is_damage_once_a_second_commit_was_made() {
             match (at, read(&bytes, 1)) {
                 // The anchor's tag: ext4 gets it, and fails.
                 (12..=13, result) => assert_eq!(result.unwrap().0.found, Found::Stock),
-                // The tid and nonce to look for.
-                (16..=23, result) => assert_eq!(result.unwrap().0.found, Found::Torn),
                 (_, Ok((log, _))) => {
                     assert_eq!((log.found, log.commits), (Found::Torn, 0));
                     assert!(!damaged);
@@ -134,6 +144,109 @@ fn a_lost_opener_is_damage_once_a_second_commit_was_made() {
             Ok((log, _)) => assert!(!damaged && log.found == Found::Empty),
             Err(_) => assert!(damaged),
         }
+    }
+}
+
+/// The tid and the nonce to look for: the records and the TAIL's CRC have them too.
+#[test]
+fn a_lost_identity_is_damage_once_a_second_commit_was_made() {
+    // Longer logs of the same transaction lie underneath.
+    let longer: Vec<_> = (0..60).map(|i| vec![creat(9, i)]).collect();
+    for under in [blank(16), older_life(9, &longer)] {
+        for count in [1, 2, 4] {
+            let (image, ends) = log_over(under.clone(), &four_commits()[..count]);
+            let check = |bytes: &[u8]| match read(bytes, 1) {
+                Ok((log, _)) => assert!(count == 1 && log.found == Found::Torn),
+                Err(ReadError::Damaged { offset, damage }) => {
+                    let Damage::Beyond { sealed, commit, .. } = damage else {
+                        panic!("{damage}");
+                    };
+                    assert_eq!((offset, sealed, commit), (4096, 0, 2));
+                    assert!(count > 1);
+                }
+                Err(error) => panic!("{error}"),
+            };
+            for bit in 16 * 8..24 * 8 {
+                let mut bytes = image.clone();
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                check(&bytes);
+            }
+            for word in [[0; 8], [0xff; 8], [1, 0, 0, 0, 8, 0, 0, 0]] {
+                let mut bytes = image.clone();
+                bytes[16..24].copy_from_slice(&word);
+                check(&bytes);
+                // Any later commit's record will do.
+                bytes[ends[0] as usize..ends[1] as usize].fill(0);
+                check(&bytes);
+            }
+        }
+    }
+}
+
+/// Every mix of a new opener's words and of what it overwrites, zeros or the opener
+/// of the transaction before, its commit not there or in part, over logs that older
+/// lives of the same filesystem made in the same transaction: the same commits to
+/// the byte and more, or others.
+#[test]
+fn a_torn_opener_over_older_lives_is_not_damage() {
+    let same = four_commits();
+    let other: Vec<_> = (0..60)
+        .map(|i| vec![creat(9, i + 1), inode(128, 2)])
+        .collect();
+    for older in [&same, &other] {
+        let wiped = older_life(9, older);
+        let mut before = Ram::over(wiped.clone());
+        commit(&mut writer(16, 0, 7), &mut before, &[creat(9, 1)]);
+        for under in [wiped, before.bytes] {
+            let (new, ends) = log_over(under.clone(), &same[..1]);
+            let torn = |words: usize, lines: usize| {
+                let mut image = under.clone();
+                for word in (0..9).filter(|word| (words >> word) & 1 != 0) {
+                    let word = word * 8..word * 8 + 8;
+                    image[word.clone()].copy_from_slice(&new[word]);
+                }
+                let record = 4096..4096 + 64 * lines;
+                image[record.clone()].copy_from_slice(&new[record]);
+                image
+            };
+            for words in 0..1 << 9 {
+                for lines in 0..=(ends[1] as usize - 4096) / 64 {
+                    let image = torn(words, lines);
+                    let (log, _) = read(&image, 1).unwrap();
+                    assert!(
+                        log.commits == 0 || image[..ends[1] as usize] == new[..ends[1] as usize]
+                    );
+                }
+            }
+            // The old log is there to be found.
+            let mut image = under.clone();
+            image[16..24].copy_from_slice(&[1, 0, 0, 0, 9, 0, 0, 0]);
+            assert!(matches!(read(&image, 1), Err(ReadError::Damaged { .. })));
+        }
+    }
+}
+
+/// No search for a transaction that the opener does not name, or not often enough.
+#[test]
+fn an_opener_of_another_transaction_is_not_looked_behind() {
+    let (image, _) = log_over(blank(16), &four_commits());
+    for (lost, searched) in [
+        (&[][..], false),
+        (&[8][..], false),
+        (&[60], false),
+        (&[8, 60], true),
+        (&[8, 16], true),
+        (&[16], true),
+    ] {
+        let mut bytes = image.clone();
+        for &at in lost {
+            // Tid 2 instead of 1.
+            bytes[at] ^= 3;
+        }
+        let area = Area::new(&bytes);
+        let log = read_area(&area, 2, &UUID, BLOCK).unwrap().0;
+        assert_eq!(log.commits, 0);
+        assert_eq!(area.read.get() > 128, searched, "{lost:?}");
     }
 }
 
