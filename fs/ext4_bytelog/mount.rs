@@ -217,6 +217,17 @@ impl Backend for Mount {
         if off == 0 && recovery.pass == Pass::Scan {
             *plan = Plan::read(self.sb, self.journal, recovery, block, &self.stats)?;
         }
-        plan.step(recovery, block, off)
+        let next = plan.step(recovery, block, off);
+        // jbd2 asks no more: of a log that has been replayed nothing is to stay
+        // in memory for as long as the mount does.
+        let over = match next {
+            Ok(Next::Continue) => false,
+            Ok(Next::Stop) => recovery.pass == Pass::Replay,
+            Err(_) => true,
+        };
+        if over {
+            *plan = Plan::Unread;
+        }
+        next
     }
 }

@@ -34,7 +34,7 @@ const FEW_TLVS: usize = 16384;
 
 /// What there is to replay.
 pub(crate) enum Plan {
-    /// Nobody has looked yet.
+    /// Nobody has looked yet, or what was found has been replayed.
     Unread,
     /// Nothing of ours: ext4 gets the blocks as jbd2 reads them.
     PassOn,
