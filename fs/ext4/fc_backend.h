@@ -77,4 +77,10 @@ void ext4_fc_backend_unregister(struct ext4_fc_backend_ops *ops);
 /* The state that @attach made for this mount, or NULL. */
 void *ext4_fc_backend_priv(struct super_block *sb);
 
+/*
+ * From the replay callback, before the scan: the log that follows is of a backend.
+ * Whoever has lost a name there and is not gone is logged behind it, with its links.
+ */
+void ext4_fc_backend_exact(struct super_block *sb);
+
 #endif /* _EXT4_FC_BACKEND_H */

@@ -149,3 +149,31 @@ void ext4_fc_backend_keep_range(struct inode *inode, ext4_lblk_t first,
 	ext4_set_inode_state(inode, EXT4_STATE_FC_REQUEUE);
 	spin_unlock(&ei->i_fc_lock);
 }
+
+/*
+ * Whoever locks updates and then waits for a full commit waits for the fast commit
+ * that is under way, too.  That one must not wait for them: it tries this mutex.
+ */
+void ext4_lock_updates(struct super_block *sb)
+{
+	mutex_lock(&EXT4_SB(sb)->s_fc_barrier);
+	jbd2_journal_lock_updates(EXT4_SB(sb)->s_journal);
+}
+
+void ext4_unlock_updates(struct super_block *sb)
+{
+	jbd2_journal_unlock_updates(EXT4_SB(sb)->s_journal);
+	mutex_unlock(&EXT4_SB(sb)->s_fc_barrier);
+}
+
+/*
+ * Recovery finds the list of orphans of the transaction before, and fast commits say
+ * nothing of it.  The reason is the nearest that ext4's statistics have.
+ */
+void ext4_fc_backend_orphan_gone(handle_t *handle, struct inode *inode)
+{
+	if (EXT4_SB(inode->i_sb)->s_fc_backend_active &&
+	    EXT4_I(inode)->i_fc_orphan_tid != handle->h_transaction->t_tid)
+		ext4_fc_mark_ineligible(inode->i_sb, EXT4_FC_REASON_RENAME_DIR,
+					handle);
+}

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Replay on a mount that uses a backend: orphans whose numbers are in use again, and
- * what was left out for want of memory.
+ * Replay on a mount that uses a backend: inodes that are gone, names without counts,
+ * and what was left out for want of memory.
  */
 
 #include "ext4.h"
+#include "ext4_jbd2.h"
+#include "fc_backend.h"
 
 /* Whether the bitmap has an inode; if it cannot be read, it is for others to say. */
 bool ext4_fc_backend_inode_used(struct super_block *sb, unsigned long ino)
@@ -24,34 +26,189 @@ bool ext4_fc_backend_inode_used(struct super_block *sb, unsigned long ino)
 }
 
 /*
- * Replay: an orphan whose number is another inode's by now goes for good, with its
- * blocks.  The same inode, linked since, stays as it is.
+ * Frees an inode that is gone, with its blocks.  One of this generation, if there is
+ * one, has been linked since, and stays.
  */
-void ext4_fc_backend_drop_orphan(struct super_block *sb, unsigned long ino,
-				 u32 generation)
+static void fc_backend_free_inode(struct super_block *sb, unsigned long ino,
+				  const u32 *stays)
 {
 	struct ext4_sb_info *sbi = EXT4_SB(sb);
-	struct ext4_iloc iloc;
 	struct inode *inode;
-	bool linked;
 
-	if (!sbi->s_fc_backend || !ext4_valid_inum(sb, ino) ||
-	    ext4_get_fc_inode_loc(sb, ino, &iloc))
-		return;
-	/* Most are no orphans: a look is cheaper than reading the inode. */
-	linked = !!ext4_raw_inode(&iloc)->i_links_count;
-	brelse(iloc.bh);
-	if (linked || !ext4_fc_backend_inode_used(sb, ino))
-		return;
 	/* Lets ext4_iget() have inodes without links. */
 	sbi->s_mount_state |= EXT4_ORPHAN_FS;
 	inode = ext4_iget(sb, ino, EXT4_IGET_NORMAL);
 	sbi->s_mount_state &= ~EXT4_ORPHAN_FS;
 	if (IS_ERR(inode))
 		return;
-	if (!inode->i_nlink && inode->i_generation == generation)
-		set_nlink(inode, 1);
+	if (stays && inode->i_generation == *stays) {
+		if (!inode->i_nlink)
+			set_nlink(inode, 1);
+	} else if (inode->i_nlink && !S_ISDIR(inode->i_mode)) {
+		clear_nlink(inode);
+	}
 	iput(inode);
+}
+
+/*
+ * Replay: an inode whose number is another one's by now goes for good.  Only orphans
+ * go if replay counts links itself, and removes the last one first.
+ */
+void ext4_fc_backend_drop_orphan(struct super_block *sb, unsigned long ino,
+				 u32 generation)
+{
+	struct ext4_sb_info *sbi = EXT4_SB(sb);
+	struct ext4_inode *raw;
+	struct ext4_iloc iloc;
+	bool stays;
+
+	if (!sbi->s_fc_backend || !ext4_valid_inum(sb, ino) ||
+	    ext4_get_fc_inode_loc(sb, ino, &iloc))
+		return;
+	/* Most are alive: a look is cheaper than reading the inode. */
+	raw = ext4_raw_inode(&iloc);
+	stays = raw->i_links_count &&
+		(!sbi->s_fc_exact || le32_to_cpu(raw->i_generation) == generation);
+	brelse(iloc.bh);
+	if (!stays && ext4_fc_backend_inode_used(sb, ino))
+		fc_backend_free_inode(sb, ino, &generation);
+}
+
+/*
+ * The log tells the links of every inode whose names it changes, behind the names, or
+ * the inode is gone.  So replay changes names only, which can be done again.  For
+ * the backend to say, before a scan: what ext4 logs by itself is not like that.
+ */
+void ext4_fc_backend_exact(struct super_block *sb)
+{
+	struct ext4_sb_info *sbi = EXT4_SB(sb);
+
+	if (!sbi->s_fc_exact) {
+		xa_init(&sbi->s_fc_last_inode);
+		xa_init(&sbi->s_fc_groups);
+	}
+	sbi->s_fc_exact = true;
+}
+EXPORT_SYMBOL_GPL(ext4_fc_backend_exact);
+
+/* Scan: @val is of an INODE, the @nth tag of the log. */
+int ext4_fc_backend_saw_inode(struct super_block *sb, const u8 *val, int nth)
+{
+	struct ext4_sb_info *sbi = EXT4_SB(sb);
+	__le32 ino;
+
+	if (!sbi->s_fc_exact)
+		return 0;
+	memcpy(&ino, val, sizeof(ino));
+	return xa_err(xa_store(&sbi->s_fc_last_inode, le32_to_cpu(ino),
+			       xa_mk_value(nth), GFP_KERNEL));
+}
+
+/* Replay: whether the log has no inode of this number behind the present tag. */
+bool ext4_fc_backend_is_gone(struct super_block *sb, unsigned long ino)
+{
+	struct ext4_sb_info *sbi = EXT4_SB(sb);
+	int nth = sbi->s_fc_tags - sbi->s_fc_replay_state.fc_replay_num_tags;
+
+	return sbi->s_fc_exact &&
+	       xa_to_value(xa_load(&sbi->s_fc_last_inode, ino)) <= nth;
+}
+
+/* An inode that is gone may be half freed, by a replay that a cut has ended. */
+int ext4_fc_backend_replay_unlink(struct super_block *sb, unsigned long dir_ino,
+				  const struct qstr *name, unsigned long ino)
+{
+	struct ext4_iloc iloc;
+	struct inode *dir;
+	bool linked;
+	int err = 0;
+
+	if (ext4_valid_inum(sb, ino))
+		ext4_fc_backend_touched(sb, (ino - 1) / EXT4_INODES_PER_GROUP(sb));
+	dir = ext4_iget(sb, dir_ino, EXT4_IGET_NORMAL);
+	if (!IS_ERR(dir)) {
+		err = ext4_fc_backend_drop_entry(dir, name, ino);
+		iput(dir);
+	}
+	if (err || !ext4_fc_backend_is_gone(sb, ino) ||
+	    !ext4_valid_inum(sb, ino) || ext4_get_fc_inode_loc(sb, ino, &iloc))
+		return err;
+	linked = !!ext4_raw_inode(&iloc)->i_links_count;
+	brelse(iloc.bh);
+	if (linked || ext4_fc_backend_inode_used(sb, ino))
+		fc_backend_free_inode(sb, ino, NULL);
+	return 0;
+}
+
+/* Replay: something in this group is changed, or has been, by a replay before. */
+void ext4_fc_backend_touched(struct super_block *sb, ext4_group_t group)
+{
+	struct ext4_sb_info *sbi = EXT4_SB(sb);
+
+	if (!sbi->s_fc_exact || !(sbi->s_mount_state & EXT4_FC_REPLAY) ||
+	    xa_load(&sbi->s_fc_groups, group))
+		return;
+	ext4_fc_backend_replay_error(sb, xa_err(xa_store(&sbi->s_fc_groups, group,
+							 xa_mk_value(1), GFP_NOFS)));
+}
+
+/* Makes the descriptor of a group of its bitmaps, unless they are made of it. */
+static int fc_backend_settle_group(struct super_block *sb, ext4_group_t group)
+{
+	struct buffer_head *bh, *inodes, *blocks;
+	struct ext4_group_desc *gdp = ext4_get_group_desc(sb, group, &bh);
+	unsigned int last = EXT4_INODES_PER_GROUP(sb), used;
+
+	if (!gdp)
+		return -EFSCORRUPTED;
+	inodes = ext4_read_inode_bitmap(sb, group);
+	if (IS_ERR(inodes))
+		return PTR_ERR(inodes);
+	blocks = ext4_read_block_bitmap(sb, group);
+	if (IS_ERR(blocks)) {
+		brelse(inodes);
+		return PTR_ERR(blocks);
+	}
+	ext4_lock_group(sb, group);
+	if (!(gdp->bg_flags & cpu_to_le16(EXT4_BG_INODE_UNINIT))) {
+		used = last - ext4_itable_unused_count(sb, gdp);
+		while (last > used && !ext4_test_bit(last - 1, inodes->b_data))
+			last--;
+		if (ext4_has_group_desc_csum(sb))
+			ext4_itable_unused_set(sb, gdp,
+					       EXT4_INODES_PER_GROUP(sb) - last);
+		ext4_free_inodes_set(sb, gdp,
+				     ext4_count_free(inodes->b_data,
+						     EXT4_INODES_PER_GROUP(sb) / 8));
+		ext4_inode_bitmap_csum_set(sb, gdp, inodes);
+	}
+	if (!(gdp->bg_flags & cpu_to_le16(EXT4_BG_BLOCK_UNINIT))) {
+		ext4_free_group_clusters_set(sb, gdp,
+					     ext4_count_free(blocks->b_data,
+							     EXT4_CLUSTERS_PER_GROUP(sb) / 8));
+		ext4_block_bitmap_csum_set(sb, gdp, blocks);
+	}
+	ext4_group_desc_csum_set(sb, group, gdp);
+	ext4_unlock_group(sb, group);
+	brelse(inodes);
+	brelse(blocks);
+	return ext4_handle_dirty_metadata(NULL, NULL, bh);
+}
+
+/*
+ * Replay ends.  A cut in an earlier one can have left bitmaps whose groups'
+ * descriptors know nothing of what changed.
+ */
+void ext4_fc_backend_settle(struct super_block *sb)
+{
+	struct ext4_sb_info *sbi = EXT4_SB(sb);
+	unsigned long group;
+	void *entry;
+
+	if (!sbi->s_fc_exact)
+		return;
+	xa_for_each(&sbi->s_fc_groups, group, entry)
+		ext4_fc_backend_replay_error(sb, fc_backend_settle_group(sb, group));
 }
 
 /*

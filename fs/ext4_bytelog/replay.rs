@@ -111,7 +111,8 @@ impl Plan {
     ) -> Self {
         match log.found {
             Found::Stock => return Plan::PassOn,
-            Found::V1 | Found::V2 => (),
+            Found::V1 => (),
+            Found::V2 => recovery.log_is_exact(sb),
             Found::Empty | Found::Torn | Found::Stale { .. } => {
                 return Plan::Log(KVVec::new());
             }

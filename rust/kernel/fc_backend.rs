@@ -118,6 +118,14 @@ impl Recovery {
         self.call(block.as_ptr(), off)
     }
 
+    /// Before the scan: the log is of this version of the writer, which logs whoever loses a
+    /// name and is not gone behind it. Replay leaves link counts to that.
+    pub(crate) fn log_is_exact(&self, sb: SuperBlock) {
+        // SAFETY: By the type invariant of `SuperBlock` the filesystem is there; it is the
+        // one whose journal is being recovered, and nobody else looks at its state of replay.
+        unsafe { bindings::ext4_fc_backend_exact(sb.as_ptr()) }
+    }
+
     fn call(&self, block: *mut bindings::buffer_head, off: c_int) -> Result<Next> {
         // SAFETY: By the type invariants jbd2 is recovering this journal and
         // `original` is ext4's callback for it; the callers pass a valid buffer

@@ -34,6 +34,10 @@ impl SuperBlock {
         Self(ptr)
     }
 
+    pub(super) fn as_ptr(self) -> *mut bindings::super_block {
+        self.0.as_ptr()
+    }
+
     /// The name that ext4's own messages carry, such as `pmem0`.
     pub(crate) fn id(&self) -> &CStr {
         // SAFETY: Valid by the type invariants; `s_id` is always terminated and

@@ -2,6 +2,7 @@
 //! The tests that need a machine. A machine is shared by the tests that follow
 //! one another, until one fails or cuts the power.
 
+mod again;
 mod allocations;
 mod counts;
 mod cuts;
@@ -48,6 +49,7 @@ fn all(kver: Option<&str>) -> impl Iterator<Item = &'static Test> {
         statistics::TESTS,
         stat::TESTS,
         durability::TESTS,
+        again::TESTS,
         threads::TESTS,
         cuts::TESTS,
         faults::TESTS,
