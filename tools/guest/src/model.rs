@@ -166,6 +166,10 @@ impl Model {
                 self.names.remove(from);
                 self.names.insert(to.clone(), id);
             }
+            Op::Tmpfile { path, len, tag } => {
+                self.add(path, Node::empty_file())?;
+                return self.edit(path, |data| *data = fill(*tag, *len)).map(Some);
+            }
             Op::Link { from, to } => {
                 let id = self.id(from)?;
                 self.file_mut(from)?.nlink += 1;

@@ -4,10 +4,10 @@
 
 use crate::blocks::{self, How, BLOCK};
 use anyhow::{Context, Result};
-use rustix::fs::{fallocate, fsync, open, FallocateFlags, Mode, OFlags};
+use rustix::fs::{fallocate, fsync, linkat, open, AtFlags, FallocateFlags, Mode, OFlags, CWD};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
-use std::os::fd::IntoRawFd;
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -67,6 +67,12 @@ pub enum Op {
         block: usize,
         tag: u64,
         how: How,
+    },
+    /// A file that is made without a name, written, and gets its name after that.
+    Tmpfile {
+        path: String,
+        len: usize,
+        tag: u64,
     },
     /// An unlink of a file that is still open, and is synced.
     UnlinkOpen {
@@ -174,6 +180,14 @@ impl Op {
                 fs::remove_dir(at(path))?;
                 writable(touch)?.set_modified(SystemTime::now())?;
                 touch
+            }
+            Op::Tmpfile { path, len, tag } => {
+                let flags = OFlags::WRONLY | OFlags::TMPFILE;
+                let file = File::from(open(at(parent(path)), flags, Mode::from(0o644))?);
+                file.write_all_at(&fill(*tag, *len), 0)?;
+                let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
+                linkat(CWD, unnamed, CWD, at(path), AtFlags::SYMLINK_FOLLOW)?;
+                path
             }
             Op::UnlinkOpen { path } => {
                 let file = File::open(at(path))?;

@@ -29,6 +29,8 @@ pub enum Kind {
     Mkdir,
     /// Directories that exist before, removed.
     Rmdir,
+    /// Files that get their name when their contents are there.
+    Tmpfile,
     /// Files unlinked and synced while they are open.
     UnlinkOpen,
     /// Two blocks preallocated for an empty file, then written one by one. After
@@ -209,6 +211,11 @@ impl Generator {
             },
             Kind::Prealloc => self.prealloc(i),
             Kind::Blocks => self.block(i)?,
+            Kind::Tmpfile => Op::Tmpfile {
+                path: format!("{p}named{i}"),
+                len: self.spec.size,
+                tag: self.tag(i),
+            },
             Kind::UnlinkOpen => Op::UnlinkOpen {
                 path: format!("{p}old{i}"),
             },

@@ -29,6 +29,10 @@ pub const TESTS: &[Test] = &[
         run: |lab| not_ours(lab, Kind::UnlinkOpen),
     },
     Test {
+        name: "stock-defect-tmpfile-that-gets-a-name",
+        run: |lab| not_ours(lab, Kind::Tmpfile),
+    },
+    Test {
         name: "stock-defect-writes-into-preallocated-blocks",
         run: |lab| not_ours(lab, Kind::Prealloc),
     },
@@ -189,7 +193,7 @@ fn mounted_read_only(lab: &mut Lab, ext4: Ext4) -> Result<i32> {
 
 /// Step 17 of the hook patch. Stock warns in the kernel log, too.
 fn read_only(lab: &mut Lab) -> Result<()> {
-    const WARNING: &str = "WARNING: fs/ext4/ext4_jbd2.c";
+    const WARNING: &str = "at ext4_journal_check_start";
     let ours = mounted_read_only(lab, Ext4::ByteLog)?;
     ensure!(ours == 0, "ByteLog: error {ours}");
     lab.check_console()?;
@@ -197,7 +201,7 @@ fn read_only(lab: &mut Lab) -> Result<()> {
     println!("   stock: error {stock}");
     ensure!(stock != 0, "stock has the defect no more");
     ensure!(
-        lab.console_tail(80).contains(WARNING),
+        lab.console_tail(200).contains(WARNING),
         "stock fails otherwise"
     );
     lab.abandon();
