@@ -53,6 +53,8 @@ pub enum Cmd {
     Failing { nth: u32, call: Call },
     /// Shut a mounted filesystem down: nothing.
     Shutdown { dir: String, how: Shutdown },
+    /// Have the journal written back: nothing.
+    Checkpoint { dir: String },
     /// Read a small text file: its contents.
     Read { path: String },
     /// Write a small text file: nothing.

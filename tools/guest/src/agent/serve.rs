@@ -96,6 +96,7 @@ fn answer(request: Request, link: &Link) -> Result<Value> {
         Cmd::Umount { dir } => value(mounts::unmount(&dir)),
         Cmd::Failing { nth, call } => value(failing::attempt(nth, &call)),
         Cmd::Shutdown { dir, how } => value(shutdown::shut_down(&dir, how)),
+        Cmd::Checkpoint { dir } => value(shutdown::checkpoint(&dir)),
         Cmd::Read { path } => value(fs::read_to_string(&path).context(path)),
         Cmd::Write { path, data } => value(fs::write(&path, data).context(path)),
         Cmd::Workload { spec, dir, dev } => {

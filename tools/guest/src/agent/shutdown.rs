@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Shutting a mounted filesystem down.
+//! What is asked of a mounted filesystem as a whole: to shut down, to write its journal back.
 
 use anyhow::{Context, Result};
 use bytelog_guest::proto::Shutdown;
@@ -19,4 +19,14 @@ pub fn shut_down(dir: &str, how: Shutdown) -> Result<()> {
     // SAFETY: The call reads a u32 and keeps nothing of it.
     unsafe { ioctl(&root, Setter::<EXT4_IOC_SHUTDOWN, u32>::new(flags)) }
         .with_context(|| format!("{how:?} shutdown of {dir}"))
+}
+
+/// EXT4_IOC_CHECKPOINT.
+const EXT4_IOC_CHECKPOINT: rustix::ioctl::Opcode = opcode::write::<u32>(b'f', 43);
+
+pub fn checkpoint(dir: &str) -> Result<()> {
+    let root = open(dir, OFlags::RDONLY, Mode::empty()).context(dir.to_owned())?;
+    // SAFETY: The call reads a u32 and keeps nothing of it.
+    unsafe { ioctl(&root, Setter::<EXT4_IOC_CHECKPOINT, u32>::new(0)) }
+        .with_context(|| format!("checkpoint of {dir}"))
 }

@@ -11,6 +11,8 @@ use bytelog_guest::oracle::judge;
 use bytelog_guest::proto::{Cmd, DeviceKind, IoCounts};
 use bytelog_guest::timed::Timed;
 use bytelog_guest::workload::{Kind, Spec};
+use std::thread::sleep;
+use std::time::Duration;
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -24,6 +26,10 @@ pub const TESTS: &[Test] = &[
     Test {
         name: "threads-share-flushes",
         run: share_flushes,
+    },
+    Test {
+        name: "threads-beside-checkpoints",
+        run: beside_checkpoints,
     },
     Test {
         name: "stock-defect-threads-lose-fsyncs",
@@ -81,8 +87,8 @@ fn loses_nothing(lab: &mut Lab, kind: DeviceKind) -> Result<()> {
 /// beside what a thread does between two fsyncs, on a busy host as well.
 const SLOW_FLUSH: u64 = 20_000;
 
-/// Flushes that the host is asked for while threads append 160 blocks.
-fn flushes(lab: &mut Lab, dev: &Dev, threads: u64) -> Result<u64> {
+/// Threads that append 160 blocks.
+fn appends(dev: &Dev, threads: u64) -> (Cmd, String) {
     let job = Timed::Threads { count: threads };
     let dir = format!("{}/{}", dev.dir(), job.name());
     let cmd = Cmd::Timed {
@@ -92,6 +98,12 @@ fn flushes(lab: &mut Lab, dev: &Dev, threads: u64) -> Result<u64> {
         ops: 160,
         count: None,
     };
+    (cmd, dir)
+}
+
+/// Flushes that the host is asked for meanwhile.
+fn flushes(lab: &mut Lab, dev: &Dev, threads: u64) -> Result<u64> {
+    let (cmd, dir) = appends(dev, threads);
     let host = lab.vm()?.host()?;
     let before = host.flushes();
     lab.vm()?.call_for::<IoCounts>(cmd, WORKLOAD)?;
@@ -100,20 +112,26 @@ fn flushes(lab: &mut Lab, dev: &Dev, threads: u64) -> Result<u64> {
     Ok(flushes)
 }
 
-/// Left to themselves (`max_batch_time=0`), threads take turns in two groups, and a
-/// commit serves half of them.
-fn share_flushes(lab: &mut Lab) -> Result<()> {
-    let before = lab.config.clone();
+/// virtio-pmem whose flushes are slow.
+fn slow_device(lab: &mut Lab) -> Result<Dev> {
     lab.reconfigure(VmConfig {
         virtio_mib: 48,
         watch_flushes: true,
-        ..before.clone()
+        ..lab.config.clone()
     })?;
     lab.with(Ext4::ByteLog)?;
     let dev = lab.dev(DeviceKind::Virtio)?;
     lab.mkfs(&dev, "", "48M")?;
     lab.mount(&dev, "dax=always,commit=600,dax_fc_bytelog=on")?;
     lab.vm()?.host()?.slow_by(SLOW_FLUSH);
+    Ok(dev)
+}
+
+/// Left to themselves (`max_batch_time=0`), threads take turns in two groups, and a
+/// commit serves half of them.
+fn share_flushes(lab: &mut Lab) -> Result<()> {
+    let before = lab.config.clone();
+    let dev = slow_device(lab)?;
     for threads in [4, 8] {
         let gathered = flushes(lab, &dev, threads)?;
         let remount = |time| format!("mount -o remount,max_batch_time={time} {}", dev.dir());
@@ -127,6 +145,37 @@ fn share_flushes(lab: &mut Lab) -> Result<()> {
             "{threads} threads: {gathered} flushes, {apart} without waiting"
         );
     }
+    lab.vm()?.host()?.slow_by(0);
+    lab.umount(&dev.dir())?;
+    lab.check_console()?;
+    lab.reconfigure(before)
+}
+
+/// Time for some fast commits, at two flushes each.
+const BETWEEN_CHECKPOINTS: Duration = Duration::from_millis(120);
+
+/// Who locks updates and flushes the journal waits for a fast commit under way, which
+/// must not wait for the lock.
+fn beside_checkpoints(lab: &mut Lab) -> Result<()> {
+    let before = lab.config.clone();
+    let dev = slow_device(lab)?;
+    let job = lab.vm()?.start(appends(&dev, 4).0)?;
+    let mut checkpoints = 0;
+    while !lab.vm()?.answered(job)? {
+        lab.call::<()>(Cmd::Checkpoint { dir: dev.dir() })?;
+        checkpoints += 1;
+        // The next commit is a full one; then there may be fast ones.
+        sleep(BETWEEN_CHECKPOINTS);
+    }
+    lab.vm()?
+        .finish::<IoCounts>(job, "fsyncs beside checkpoints", WORKLOAD)?;
+    println!("   {checkpoints} checkpoints");
+    ensure!(
+        checkpoints > 10,
+        "only {checkpoints} checkpoints beside fsyncs"
+    );
+    let stats = lab.stats(&dev)?;
+    ensure!(stats.fast > 10, "hardly a fast commit: {stats:?}");
     lab.vm()?.host()?.slow_by(0);
     lab.umount(&dev.dir())?;
     lab.check_console()?;
