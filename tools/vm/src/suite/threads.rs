@@ -87,15 +87,15 @@ fn loses_nothing(lab: &mut Lab, kind: DeviceKind) -> Result<()> {
 /// beside what a thread does between two fsyncs, on a busy host as well.
 const SLOW_FLUSH: u64 = 20_000;
 
-/// Threads that append 160 blocks.
-fn appends(dev: &Dev, threads: u64) -> (Cmd, String) {
+/// Threads that append so many blocks.
+fn appends(dev: &Dev, threads: u64, ops: u64) -> (Cmd, String) {
     let job = Timed::Threads { count: threads };
     let dir = format!("{}/{}", dev.dir(), job.name());
     let cmd = Cmd::Timed {
         job,
         dir: dir.clone(),
         dev: dev.name.clone(),
-        ops: 160,
+        ops,
         count: None,
     };
     (cmd, dir)
@@ -103,7 +103,7 @@ fn appends(dev: &Dev, threads: u64) -> (Cmd, String) {
 
 /// Flushes that the host is asked for meanwhile.
 fn flushes(lab: &mut Lab, dev: &Dev, threads: u64) -> Result<u64> {
-    let (cmd, dir) = appends(dev, threads);
+    let (cmd, dir) = appends(dev, threads, 160);
     let host = lab.vm()?.host()?;
     let before = host.flushes();
     lab.vm()?.call_for::<IoCounts>(cmd, WORKLOAD)?;
@@ -151,21 +151,22 @@ fn share_flushes(lab: &mut Lab) -> Result<()> {
     lab.reconfigure(before)
 }
 
-/// Time for some fast commits, at two flushes each.
-const BETWEEN_CHECKPOINTS: Duration = Duration::from_millis(120);
+/// Time for some fast commits, at two flushes each; in milliseconds.
+const BETWEEN_CHECKPOINTS: std::ops::Range<u64> = 80..240;
 
 /// Who locks updates and flushes the journal waits for a fast commit under way, which
 /// must not wait for the lock.
 fn beside_checkpoints(lab: &mut Lab) -> Result<()> {
     let before = lab.config.clone();
     let dev = slow_device(lab)?;
-    let job = lab.vm()?.start(appends(&dev, 4).0)?;
+    let job = lab.vm()?.start(appends(&dev, 8, 960).0)?;
+    let mut rng = fastrand::Rng::with_seed(lab.seed);
     let mut checkpoints = 0;
     while !lab.vm()?.answered(job)? {
         lab.call::<()>(Cmd::Checkpoint { dir: dev.dir() })?;
         checkpoints += 1;
         // The next commit is a full one; then there may be fast ones.
-        sleep(BETWEEN_CHECKPOINTS);
+        sleep(Duration::from_millis(rng.u64(BETWEEN_CHECKPOINTS)));
     }
     lab.vm()?
         .finish::<IoCounts>(job, "fsyncs beside checkpoints", WORKLOAD)?;
