@@ -24,6 +24,10 @@ pub const TESTS: &[Test] = &[
         run: |lab| loses_nothing(lab, DeviceKind::Sync),
     },
     Test {
+        name: "threads-rename-beside-full-commits",
+        run: names_beside_full_commits,
+    },
+    Test {
         name: "threads-share-flushes",
         run: share_flushes,
     },
@@ -37,24 +41,41 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-const THREADS: u64 = 8;
+const THREADS: usize = 8;
+
+/// Files that there are to be renamed, made before.
+const RENAMES: u64 = 400;
 
 /// Fsyncs that each thread has acknowledged at the cut, at least.
 const ACKS: u64 = 60;
 
-fn job(dev: &Dev, seed: u64, thread: u64) -> (Dev, Spec) {
-    let spec = Spec::new(Kind::Append, seed + thread, ENDLESS).prefix(&format!("t{thread}-"));
+fn job(dev: &Dev, kind: Kind, seed: u64, thread: u64) -> (Dev, Spec) {
+    let ops = if kind == Kind::Rename {
+        RENAMES
+    } else {
+        ENDLESS
+    };
+    let spec = Spec::new(kind, seed + thread, ops).prefix(&format!("t{thread}-"));
     (dev.clone(), spec)
 }
 
 /// Acknowledged fsyncs of all threads, and how many are missing after the cut.
-fn lost(lab: &mut Lab, ext4: Ext4, kind: DeviceKind, option: &str) -> Result<(u64, u64)> {
+fn lost(
+    lab: &mut Lab,
+    ext4: Ext4,
+    kind: DeviceKind,
+    option: &str,
+    threads: [Kind; THREADS],
+) -> Result<(u64, u64)> {
     let opts = format!("dax=always,commit=600{option}");
     lab.with(ext4)?;
     let dev = lab.dev(kind)?;
     lab.mkfs(&dev, LARGE_LOG, "128M")?;
     lab.mount(&dev, &opts)?;
-    let jobs: Vec<_> = (0..THREADS).map(|t| job(&dev, lab.seed, t)).collect();
+    let jobs: Vec<_> = (0..)
+        .zip(threads)
+        .map(|(thread, kind)| job(&dev, kind, lab.seed, thread))
+        .collect();
     let acks = lab.cut_during(&jobs, ACKS)?;
 
     lab.with(ext4)?;
@@ -77,9 +98,27 @@ fn lost(lab: &mut Lab, ext4: Ext4, kind: DeviceKind, option: &str) -> Result<(u6
 }
 
 fn loses_nothing(lab: &mut Lab, kind: DeviceKind) -> Result<()> {
-    let (all, lost) = lost(lab, Ext4::ByteLog, kind, ",dax_fc_bytelog=on")?;
+    let threads = [Kind::Append; THREADS];
+    let (all, lost) = lost(lab, Ext4::ByteLog, kind, ",dax_fc_bytelog=on", threads)?;
     println!("   {all} fsyncs of {THREADS} threads");
     ensure!(lost == 0, "{lost} of {all} fsyncs lost");
+    Ok(())
+}
+
+/// Names that are changed while a full commit begins belong to that one, not to the next.
+fn names_beside_full_commits(lab: &mut Lab) -> Result<()> {
+    let mut threads = [Kind::Rename; THREADS];
+    // Directories are not for fast commits.
+    threads[..2].fill(Kind::Mkdir);
+    let seed = lab.seed;
+    for try_ in 0..3 {
+        lab.seed = seed + 100 * try_;
+        let option = ",dax_fc_bytelog=on";
+        let (all, lost) = lost(lab, Ext4::ByteLog, DeviceKind::Sync, option, threads)?;
+        println!("   {all} fsyncs of {THREADS} threads");
+        ensure!(lost == 0, "{lost} of {all} fsyncs lost");
+    }
+    lab.seed = seed;
     Ok(())
 }
 
@@ -189,7 +228,13 @@ fn stock_loses(lab: &mut Lab) -> Result<()> {
     let seed = lab.seed;
     for try_ in 0..10 {
         lab.seed = seed + 100 * try_;
-        let (all, lost) = lost(lab, Ext4::Stock, DeviceKind::Virtio, "")?;
+        let (all, lost) = lost(
+            lab,
+            Ext4::Stock,
+            DeviceKind::Virtio,
+            "",
+            [Kind::Append; THREADS],
+        )?;
         println!("   stock: {lost} of {all} fsyncs of {THREADS} threads lost");
         if lost > 0 {
             lab.seed = seed;
