@@ -41,6 +41,10 @@ pub const TESTS: &[Test] = &[
         run: number_used_again,
     },
     Test {
+        name: "stock-defect-list-of-orphans",
+        run: list_of_orphans,
+    },
+    Test {
         name: "stock-defect-read-only-mount-of-a-log",
         run: read_only,
     },
@@ -168,6 +172,45 @@ fn number_used_again(lab: &mut Lab) -> Result<()> {
     }
     let dev = lab.dev(DeviceKind::Sync)?;
     lab.fsck_clean(&dev)
+}
+
+/// Two orphans on the list in the superblock, and a file that has the number of the
+/// first on it when the log ends: what e2fsck says after replay.
+fn chain(lab: &mut Lab, ext4: Ext4) -> Result<i32> {
+    let dev = lab.dev(DeviceKind::Sync)?;
+    lab.with(ext4)?;
+    lab.mkfs(&dev, "-O ^orphan_file", "48M")?;
+    lab.mount(&dev, opts(ext4))?;
+    shut_down_after(
+        lab,
+        &dev,
+        "touch far near
+         exec 3<far
+         exec 4<near
+         number=$(stat -c %i near)
+         rm far
+         rm near
+         sync
+         touch fast
+         dd if=/dev/null of=fast conv=notrunc,fsync
+         exec 4<&-
+         touch new
+         [ $(stat -c %i new) = $number ]
+         dd if=/dev/null of=new conv=notrunc,fsync",
+    )?;
+    lab.mount(&dev, opts(ext4))?;
+    lab.must_run(&format!("test -e {}/new", dev.dir()))?;
+    lab.umount(&dev.dir())?;
+    Ok(lab.run(&format!("e2fsck -fn {}", dev.path()))?.status)
+}
+
+/// Step 27 of the hook patch.
+fn list_of_orphans(lab: &mut Lab) -> Result<()> {
+    let (stock, ours) = (chain(lab, Ext4::Stock)?, chain(lab, Ext4::ByteLog)?);
+    println!("   e2fsck -fn: stock {stock}, ByteLog {ours}");
+    ensure!(ours == 0, "ByteLog: e2fsck -fn: exit {ours}");
+    ensure!(stock != 0, "stock has the defect no more");
+    Ok(())
 }
 
 /// Mounts a log read-only; returns the error, and has looked for what was synced if
