@@ -102,9 +102,7 @@ impl Generator {
     fn action(&mut self, op: u64) -> Action {
         let tag = self.rng.u64(..);
         let Some(path) = self.pick_file() else {
-            return Action::Create {
-                path: self.fresh("f", op),
-            };
+            return self.create(op);
         };
         let size = self.state.file(&path).map_or(0, |file| file.data().len());
         if self.count(|kind| matches!(kind, Kind::File(_))) > MAX_FILES || size > MAX_SIZE {
@@ -112,9 +110,7 @@ impl Generator {
         }
         let len = self.rng.usize(1..5000);
         match self.rng.u32(0..100) {
-            0..16 => Action::Create {
-                path: self.fresh("f", op),
-            },
+            0..16 => self.create(op),
             16..40 => self.write(path, size, len, tag),
             40..54 if size > 0 => {
                 let off = self.rng.usize(..size);
@@ -161,9 +157,14 @@ impl Generator {
             89..92 if !self.calm => self.xattr(path, op, len, tag),
             92..94 => self.symlink(op),
             94..100 if !self.calm => self.directory(op, path),
-            _ => Action::Create {
-                path: self.fresh("f", op),
-            },
+            _ => self.create(op),
+        }
+    }
+
+    fn create(&mut self, op: u64) -> Action {
+        Action::Create {
+            path: self.fresh("f", op),
+            late: op % 4 == 1,
         }
     }
 
@@ -241,7 +242,7 @@ impl Generator {
     /// What is synced after an operation: as a rule what it changed.
     fn sync(&mut self, action: &Action) -> Sync {
         let subject = match action {
-            Action::Create { path }
+            Action::Create { path, .. }
             | Action::Write { path, .. }
             | Action::Truncate { path, .. }
             | Action::Fallocate { path, .. }

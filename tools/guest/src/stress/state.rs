@@ -166,7 +166,7 @@ impl State {
     /// Applies operation number `op`.
     pub fn apply(&mut self, op: u64, action: &Action) -> Result<()> {
         match action {
-            Action::Create { path } => {
+            Action::Create { path, .. } => {
                 let mut file = File::default();
                 file.versions.push(Version {
                     op,

@@ -5,10 +5,11 @@ use crate::ops::{fill, parent};
 use anyhow::{Context, Result};
 use memmap2::MmapOptions;
 use rustix::fs::{
-    fallocate, fdatasync, fsync, open, removexattr, setxattr, syncfs, FallocateFlags, Mode, OFlags,
-    XattrFlags,
+    fallocate, fdatasync, fsync, linkat, open, removexattr, setxattr, syncfs, AtFlags,
+    FallocateFlags, Mode, OFlags, XattrFlags, CWD,
 };
 use std::fs::{self, File};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{symlink, FileExt};
 use std::path::Path;
 
@@ -28,8 +29,10 @@ pub enum How {
 /// Paths are relative to the thread's directory, which is "".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
+    /// `late`: without a name (O_TMPFILE), which it gets when it is there.
     Create {
         path: String,
+        late: bool,
     },
     /// Bytes from `off` on; the end of the file moves if need be. Mapped bytes
     /// are within the file.
@@ -147,7 +150,13 @@ impl Action {
             Ok(open(at(path), OFlags::RDWR | extra, Mode::empty())?.into())
         };
         match self {
-            Self::Create { path } => drop(File::create_new(at(path))?),
+            Self::Create { path, late: false } => drop(File::create_new(at(path))?),
+            Self::Create { path, late: true } => {
+                let flags = OFlags::WRONLY | OFlags::TMPFILE;
+                let file = open(at(parent(path)), flags, Mode::from(0o644))?;
+                let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
+                linkat(CWD, unnamed, CWD, at(path), AtFlags::SYMLINK_FOLLOW)?;
+            }
             Self::Write {
                 path,
                 off,
@@ -229,7 +238,7 @@ impl Sync {
 /// The directories whose entries an operation changes.
 pub(super) fn dirs_of(action: &Action) -> Vec<&str> {
     match action {
-        Action::Create { path }
+        Action::Create { path, .. }
         | Action::Unlink { path }
         | Action::Symlink { path, .. }
         | Action::Mkdir { path }
