@@ -168,12 +168,18 @@ void ext4_unlock_updates(struct super_block *sb)
 
 /*
  * Recovery finds the list of orphans of the transaction before, and fast commits say
- * nothing of it.  The reason is the nearest that ext4's statistics have.
+ * nothing of it.
  */
 void ext4_fc_backend_orphan_gone(handle_t *handle, struct inode *inode)
 {
 	if (EXT4_SB(inode->i_sb)->s_fc_backend_active &&
 	    EXT4_I(inode)->i_fc_orphan_tid != handle->h_transaction->t_tid)
-		ext4_fc_mark_ineligible(inode->i_sb, EXT4_FC_REASON_RENAME_DIR,
-					handle);
+		ext4_fc_backend_commit_full(inode->i_sb, handle);
+}
+
+/* For what replay cannot tell.  The reason is the nearest that ext4's statistics have. */
+void ext4_fc_backend_commit_full(struct super_block *sb, handle_t *handle)
+{
+	if (EXT4_SB(sb)->s_fc_backend_active)
+		ext4_fc_mark_ineligible(sb, EXT4_FC_REASON_RENAME_DIR, handle);
 }

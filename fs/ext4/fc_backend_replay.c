@@ -114,6 +114,26 @@ bool ext4_fc_backend_is_gone(struct super_block *sb, unsigned long ino)
 	       xa_to_value(xa_load(&sbi->s_fc_last_inode, ino)) <= nth;
 }
 
+/*
+ * Whether there has been no inode of this number yet: what is in its place in the
+ * table may be left of another file system.  Tables of groups without checksums have
+ * been zeroed.
+ */
+bool ext4_fc_backend_never_used(struct super_block *sb, unsigned long ino)
+{
+	unsigned int nth = (ino - 1) % EXT4_INODES_PER_GROUP(sb);
+	struct ext4_group_desc *gdp;
+
+	if (!EXT4_SB(sb)->s_fc_backend || !ext4_has_group_desc_csum(sb) ||
+	    !ext4_valid_inum(sb, ino))
+		return false;
+	gdp = ext4_get_group_desc(sb, (ino - 1) / EXT4_INODES_PER_GROUP(sb), NULL);
+	return gdp && (gdp->bg_flags & cpu_to_le16(EXT4_BG_INODE_UNINIT) ||
+		       nth >= EXT4_INODES_PER_GROUP(sb) -
+			      ext4_itable_unused_count(sb, gdp)) &&
+	       !ext4_fc_backend_inode_used(sb, ino);
+}
+
 /* An inode that is gone may be half freed, by a replay that a cut has ended. */
 int ext4_fc_backend_replay_unlink(struct super_block *sb, unsigned long dir_ino,
 				  const struct qstr *name, unsigned long ino)
@@ -135,6 +155,8 @@ int ext4_fc_backend_replay_unlink(struct super_block *sb, unsigned long dir_ino,
 		return err;
 	linked = !!ext4_raw_inode(&iloc)->i_links_count;
 	brelse(iloc.bh);
+	if (ext4_fc_backend_never_used(sb, ino))
+		return 0;
 	if (linked || ext4_fc_backend_inode_used(sb, ino))
 		fc_backend_free_inode(sb, ino, NULL);
 	return 0;
