@@ -21,14 +21,13 @@ bool ext4_fc_backend_needs_full(struct super_block *sb)
 }
 
 /*
- * Fast commits log no directory inodes, so that replay cannot keep their link
- * counts and sizes.  The reason is the nearest that ext4's statistics have.
+ * For what fast commits do not log, as a directory's own inode with its link count and
+ * size.  The reason is the nearest that ext4's statistics have.
  */
-void ext4_fc_backend_dir_changed(handle_t *handle, struct inode *dir)
+void ext4_fc_backend_commit_full(struct super_block *sb, handle_t *handle)
 {
-	if (EXT4_SB(dir->i_sb)->s_fc_backend_active)
-		ext4_fc_mark_ineligible(dir->i_sb, EXT4_FC_REASON_RENAME_DIR,
-					handle);
+	if (EXT4_SB(sb)->s_fc_backend_active)
+		ext4_fc_mark_ineligible(sb, EXT4_FC_REASON_RENAME_DIR, handle);
 }
 
 static tid_t fc_backend_tid(struct ext4_sb_info *sbi)
@@ -47,7 +46,6 @@ u8 *ext4_fc_backend_reserve(struct super_block *sb, int len)
 int ext4_fc_backend_commit(struct super_block *sb)
 {
 	struct ext4_sb_info *sbi = EXT4_SB(sb);
-
 	bool owed = READ_ONCE(sbi->s_fc_data_owed) &&
 		    xchg(&sbi->s_fc_data_owed, 0);
 
@@ -175,11 +173,4 @@ void ext4_fc_backend_orphan_gone(handle_t *handle, struct inode *inode)
 	if (EXT4_SB(inode->i_sb)->s_fc_backend_active &&
 	    EXT4_I(inode)->i_fc_orphan_tid != handle->h_transaction->t_tid)
 		ext4_fc_backend_commit_full(inode->i_sb, handle);
-}
-
-/* For what replay cannot tell.  The reason is the nearest that ext4's statistics have. */
-void ext4_fc_backend_commit_full(struct super_block *sb, handle_t *handle)
-{
-	if (EXT4_SB(sb)->s_fc_backend_active)
-		ext4_fc_mark_ineligible(sb, EXT4_FC_REASON_RENAME_DIR, handle);
 }
