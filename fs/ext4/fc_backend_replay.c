@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Replay on a mount that uses a backend: inodes that are gone, names without counts,
- * and what was left out for want of memory.
+ * descriptors of groups, and what was left out for want of memory.
  */
 
 #include "ext4.h"

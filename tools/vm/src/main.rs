@@ -46,6 +46,12 @@ enum Action {
         /// Run only tests whose name contains this
         #[arg(long)]
         filter: Option<String>,
+        /// Machines at once, each with files in a directory of its own
+        #[arg(long, default_value_t = 1, overrides_with = "jobs")]
+        jobs: usize,
+        /// Take the names of tests from standard input, as the machine of this number
+        #[arg(long, hide = true)]
+        member: Option<usize>,
         /// Print the names of the tests and stop
         #[arg(long)]
         list: bool,
@@ -226,12 +232,34 @@ fn run(cli: Cli) -> Result<bool> {
             suite::list(common.kver.as_deref());
             Ok(true)
         }
-        Action::Test { common, filter, .. } => {
+        Action::Test {
+            mut common,
+            member: Some(number),
+            ..
+        } => {
+            common.workdir.push(number.to_string());
             let config = common.enter(None)?;
-            let kver = common.kver.as_deref();
-            let outcome = suite::run(&config, kver, common.seed, filter.as_deref());
+            let outcome = suite::serve(&config, common.kver.as_deref(), common.seed);
             common.leave();
             outcome
+        }
+        Action::Test {
+            common,
+            filter,
+            jobs,
+            ..
+        } => {
+            let kver = common.kver.as_deref();
+            println!("seed {}", common.seed);
+            let counts = if jobs > 1 {
+                suite::crew::run(jobs, kver, filter.as_deref())
+            } else {
+                let config = common.enter(None)?;
+                let counts = suite::alone(&config, kver, common.seed, filter.as_deref());
+                common.leave();
+                counts
+            };
+            Ok(suite::summary(counts))
         }
         Action::Bench { common, options } => {
             let options = options.resolve()?;

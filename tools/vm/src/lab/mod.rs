@@ -218,7 +218,11 @@ impl Lab {
 
     /// Runs a program that must succeed; returns its output.
     pub fn must_run(&mut self, line: &str) -> Result<String> {
-        let result = self.run(line)?;
+        self.must_run_with(line, "")
+    }
+
+    pub fn must_run_with(&mut self, line: &str, stdin: &str) -> Result<String> {
+        let result = self.run_with(line, stdin)?;
         let (status, output) = (result.status, result.output);
         ensure!(status == 0, "{line}: exit {status}: {}", output.trim());
         Ok(output)

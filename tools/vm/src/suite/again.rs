@@ -62,7 +62,7 @@ fn run(lab: &mut Lab, dev: &Dev, dir: &str, line: &str) -> Result<()> {
     match words[..] {
         [">", name] => {
             let content = name.repeat(3000);
-            lab.run_with(&format!("tee {}", path(name)), &content)?;
+            lab.must_run_with(&format!("tee {}", path(name)), &content)?;
         }
         [program, name] => drop(lab.must_run(&format!("{program} {}", path(name)))?),
         [program, from, to] => {

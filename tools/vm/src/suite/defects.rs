@@ -113,13 +113,7 @@ fn not_ours(lab: &mut Lab, kind: Kind) -> Result<()> {
 /// what is not in the log is lost.
 fn shut_down_after(lab: &mut Lab, dev: &Dev, script: &str) -> Result<()> {
     let dir = dev.dir();
-    let ran = lab.run_with("sh -e", &format!("cd {dir}\n{script}"))?;
-    ensure!(
-        ran.status == 0,
-        "exit {}: {}",
-        ran.status,
-        ran.output.trim()
-    );
+    lab.must_run_with("sh -e", &format!("cd {dir}\n{script}"))?;
     ensure!(lab.stats(dev)?.fast > 0, "no fast commit");
     let how = Shutdown::NoFlush;
     lab.call::<()>(Cmd::Shutdown { dir, how })?;
@@ -128,14 +122,7 @@ fn shut_down_after(lab: &mut Lab, dev: &Dev, script: &str) -> Result<()> {
 
 /// Has debugfs do something with a filesystem that is not mounted.
 fn debugfs(lab: &mut Lab, dev: &Dev, command: &str) -> Result<String> {
-    let ran = lab.run_with(&format!("debugfs -w -f - {}", dev.path()), command)?;
-    ensure!(
-        ran.status == 0,
-        "exit {}: {}",
-        ran.status,
-        ran.output.trim()
-    );
-    Ok(ran.output)
+    lab.must_run_with(&format!("debugfs -w -f - {}", dev.path()), command)
 }
 
 /// The xattrs, after replay, of a file that has its number from an orphan with one.
@@ -178,6 +165,14 @@ fn number_used_again(lab: &mut Lab) -> Result<()> {
     lab.fsck_clean(&dev)
 }
 
+/// Mounts, looks for the file that was synced last, and has e2fsck look: how that exits.
+fn replayed_and_checked(lab: &mut Lab, dev: &Dev, opts: &str) -> Result<i32> {
+    lab.mount(dev, opts)?;
+    lab.must_run(&format!("test -e {}/new", dev.dir()))?;
+    lab.umount(&dev.dir())?;
+    Ok(lab.run(&format!("e2fsck -fn {}", dev.path()))?.status)
+}
+
 /// Two orphans on the list in the superblock, and a file that has the number of the
 /// first on it when the log ends: what e2fsck says after replay.
 fn chain(lab: &mut Lab, ext4: Ext4) -> Result<i32> {
@@ -202,10 +197,7 @@ fn chain(lab: &mut Lab, ext4: Ext4) -> Result<i32> {
          [ $(stat -c %i new) = $number ]
          dd if=/dev/null of=new conv=notrunc,fsync",
     )?;
-    lab.mount(&dev, opts(ext4))?;
-    lab.must_run(&format!("test -e {}/new", dev.dir()))?;
-    lab.umount(&dev.dir())?;
-    Ok(lab.run(&format!("e2fsck -fn {}", dev.path()))?.status)
+    replayed_and_checked(lab, &dev, opts(ext4))
 }
 
 /// Step 27 of the hook patch.
@@ -225,7 +217,7 @@ fn second_filesystem(lab: &mut Lab, ext4: Ext4) -> Result<i32> {
     lab.mkfs(&dev, "", "48M")?;
     lab.mount(&dev, opts(ext4))?;
     let old = "for i in $(seq 40); do dd if=/dev/zero of=old$i bs=64k count=2; done";
-    lab.run_with("sh -e", &format!("cd {}\n{old}", dev.dir()))?;
+    lab.must_run_with("sh -e", &format!("cd {}\n{old}", dev.dir()))?;
     lab.umount(&dev.dir())?;
     lab.mkfs(&dev, "-E lazy_itable_init=1,nodiscard", "48M")?;
     lab.mount(&dev, &format!("{},noinit_itable", opts(ext4)))?;
@@ -242,10 +234,7 @@ fn second_filesystem(lab: &mut Lab, ext4: Ext4) -> Result<i32> {
          touch new
          dd if=/dev/null of=new conv=notrunc,fsync",
     )?;
-    lab.mount(&dev, &format!("{},noinit_itable", opts(ext4)))?;
-    lab.must_run(&format!("test -e {}/new", dev.dir()))?;
-    lab.umount(&dev.dir())?;
-    Ok(lab.run(&format!("e2fsck -fn {}", dev.path()))?.status)
+    replayed_and_checked(lab, &dev, &format!("{},noinit_itable", opts(ext4)))
 }
 
 /// Step 30 of the hook patch.

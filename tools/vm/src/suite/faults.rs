@@ -99,7 +99,7 @@ fn journal_abort(lab: &mut Lab) -> Result<()> {
         let trigger = format!("/sys/fs/ext4/{}/trigger_fs_error", dev.name);
         // remount-ro after an error aborts the journal as well.
         lab.must_run(&format!("mount -o remount,errors=remount-ro {}", dev.dir()))?;
-        lab.run_with(&format!("tee {trigger}"), "1")?;
+        lab.must_run_with(&format!("tee {trigger}"), "1")?;
         let sync = lab.run(&format!("sync {file}"))?;
         ensure!(
             sync.status != 0,

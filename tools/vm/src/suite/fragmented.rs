@@ -33,8 +33,7 @@ pub fn make(lab: &mut Lab, dev: &Dev) -> Result<()> {
     for block in (2000..15000).step_by(2) {
         writeln!(script, "setb {block}")?;
     }
-    let taken = lab.run_with(&format!("debugfs -w -f - {path}"), &script)?;
-    ensure!(taken.status == 0, "debugfs: {}", taken.output);
+    lab.must_run_with(&format!("debugfs -w -f - {path}"), &script)?;
     lab.must_run(&format!("tune2fs -O fast_commit -J size=8 {path}"))?;
     let fsck = lab.run(&format!("e2fsck -fy {path}"))?;
     ensure!(fsck.status <= 1, "e2fsck -fy: {fsck:?}");

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The tests that need a machine. A machine is shared by the tests that follow
-//! one another, until one fails or cuts the power.
+//! The tests that need a machine. A machine is shared by the tests that it runs one
+//! after the other, until one fails or cuts the power.
 
 mod again;
 mod allocations;
 mod counts;
+pub mod crew;
 mod cuts;
 mod defects;
 mod durability;
@@ -24,7 +25,7 @@ mod version1;
 
 use crate::config::VmConfig;
 use crate::lab::Lab;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::time::Instant;
 
 pub struct Test {
@@ -35,11 +36,14 @@ pub struct Test {
 /// How the release of the debugging kernel ends.
 pub const DEBUGGING: &str = "-debug";
 
+/// Begins the line that says that a test is over, from a process of [`crew`].
+const OVER: &str = "\u{4}";
+
 /// Lines of the kernel log that are printed for a failed test.
 const TAIL: usize = 40;
 
 /// The tests for a kernel of this release: the debugging kernel has more.
-fn all(kver: Option<&str>) -> impl Iterator<Item = &'static Test> {
+fn all(kver: Option<&str>) -> impl Iterator<Item = &'static Test> + use<> {
     let debugging = kver.is_some_and(|kver| kver.ends_with(DEBUGGING));
     let more = if debugging { allocations::TESTS } else { &[] };
     [
@@ -67,6 +71,14 @@ fn all(kver: Option<&str>) -> impl Iterator<Item = &'static Test> {
     .flatten()
 }
 
+/// Those whose name contains the filter.
+fn chosen<'a>(
+    kver: Option<&str>,
+    filter: Option<&'a str>,
+) -> impl Iterator<Item = &'static Test> + use<'a> {
+    all(kver).filter(move |test| filter.is_none_or(|part| test.name.contains(part)))
+}
+
 pub fn list(kver: Option<&str>) {
     for test in all(kver) {
         println!("{}", test.name);
@@ -80,34 +92,63 @@ fn run_one(lab: &mut Lab, test: &Test) -> Result<()> {
     outcome
 }
 
-/// Runs the tests whose name contains the filter; true if all passed.
-pub fn run(config: &VmConfig, kver: Option<&str>, seed: u64, filter: Option<&str>) -> Result<bool> {
-    let mut lab = Lab::new(config, kver, seed);
-    let (mut passed, mut failed) = (0, 0);
-    println!("seed {seed}");
-    for test in all(kver).filter(|test| filter.is_none_or(|part| test.name.contains(part))) {
-        let start = Instant::now();
-        match run_one(&mut lab, test) {
-            Ok(()) => {
-                passed += 1;
-                println!("ok {} ({:.1} s)", test.name, start.elapsed().as_secs_f64());
-            }
-            Err(err) => {
-                failed += 1;
-                println!("FAIL {}: {err:#}", test.name);
-                println!("--- end of the kernel log");
-                println!("{}\n---", lab.console_tail(TAIL));
-                lab.abandon();
-            }
+/// Runs a test and prints how it ended; true if it passed.
+fn report(lab: &mut Lab, test: &Test) -> bool {
+    let start = Instant::now();
+    let outcome = run_one(lab, test);
+    match &outcome {
+        Ok(()) => println!("ok {} ({:.1} s)", test.name, start.elapsed().as_secs_f64()),
+        Err(err) => {
+            println!("FAIL {}: {err:#}", test.name);
+            println!("--- end of the kernel log");
+            println!("{}\n---", lab.console_tail(TAIL));
+            lab.abandon();
         }
     }
-    if let Err(err) = lab.power_off() {
-        failed += 1;
+    outcome.is_ok()
+}
+
+/// Turns the machine off; true if nothing was wrong with that.
+fn end(lab: &mut Lab) -> bool {
+    let outcome = lab.power_off();
+    if let Err(err) = &outcome {
         println!("FAIL power-off: {err:#}");
     }
+    outcome.is_ok()
+}
+
+/// Runs tests as their names come in, for [`crew`].
+pub fn serve(config: &VmConfig, kver: Option<&str>, seed: u64) -> Result<bool> {
+    let mut lab = Lab::new(config, kver, seed);
+    for name in std::io::stdin().lines() {
+        let name = name?;
+        let test = all(kver).find(|test| test.name == name);
+        let test = test.with_context(|| format!("no test {name}"))?;
+        println!("{OVER}{}", report(&mut lab, test));
+    }
+    Ok(end(&mut lab))
+}
+
+/// Runs the tests whose name contains the filter, on one machine; how many passed and
+/// failed.
+pub fn alone(config: &VmConfig, kver: Option<&str>, seed: u64, filter: Option<&str>) -> (u32, u32) {
+    let mut lab = Lab::new(config, kver, seed);
+    let (mut passed, mut failed) = (0, 0);
+    for test in chosen(kver, filter) {
+        match report(&mut lab, test) {
+            true => passed += 1,
+            false => failed += 1,
+        }
+    }
+    failed += u32::from(!end(&mut lab));
+    (passed, failed)
+}
+
+/// Prints the last line; true if all is well.
+pub fn summary((passed, failed): (u32, u32)) -> bool {
     if passed + failed == 0 {
         println!("no test has such a name");
     }
     println!("{passed} passed, {failed} failed");
-    Ok(failed == 0 && passed > 0)
+    failed == 0 && passed > 0
 }

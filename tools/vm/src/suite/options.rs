@@ -260,7 +260,7 @@ fn bit_on_clean(lab: &mut Lab) -> Result<()> {
     let dev = fresh(lab)?;
     let incompat = Image::open(&dev)?.incompat()? | DAX_FC_BYTELOG;
     let set = format!("ssv feature_incompat {incompat:#x}\n");
-    lab.run_with(&format!("debugfs -w -f - {}", dev.path()), &set)?;
+    lab.must_run_with(&format!("debugfs -w -f - {}", dev.path()), &set)?;
     lab.forget_cache(&dev)?;
     ensure!(has_bit(&dev)?, "debugfs has not set the bit");
     for opts in ["dax=always,dax_fc_bytelog=on", "dax=always"] {

@@ -168,8 +168,7 @@ fn older_files(lab: &mut Lab, dev: &Dev) -> Result<()> {
         let dir = dev.dir();
         format!("dd if=/dev/zero of={dir}/{i} bs=64k count=1\n")
     });
-    let made = lab.run_with("sh -e", &files.collect::<String>())?;
-    ensure!(made.status == 0, "{made:?}");
+    lab.must_run_with("sh -e", &files.collect::<String>())?;
     lab.umount(&dev.dir())
 }
 
