@@ -137,6 +137,9 @@ int ext4_fc_backend_attach(struct super_block *sb, journal_t *journal)
 		      "data=journal allows no fast commits (data=ordered does)" :
 		      "no fast_commit feature (tune2fs -O fast_commit adds it)";
 		err = fc_backend_unused(sb, why);
+	} else if (test_opt2(sb, FC_BYTELOG) && ext4_has_feature_bigalloc(sb)) {
+		/* Replay counts and frees blocks, not clusters. */
+		err = fc_backend_unused(sb, "bigalloc: fast commits do not replay its clusters");
 	} else if (test_opt2(sb, FC_BYTELOG)) {
 		flags |= EXT4_FC_BACKEND_LOG;
 	}
@@ -170,6 +173,8 @@ int ext4_fc_backend_start(struct super_block *sb)
 	if (bdev_read_only(journal->j_dev))
 		return fc_backend_unused(sb, "journal device read-only (blockdev --setrw)");
 
+	/* Recovery can have brought another one. */
+	super_set_uuid(sb, sbi->s_es->s_uuid, sizeof(sbi->s_es->s_uuid));
 	err = sbi->s_fc_backend->start(sbi->s_fc_backend_priv);
 	if (err >= 0) {
 		sbi->s_fc_backend_flushes = err == EXT4_FC_BACKEND_FLUSHES;

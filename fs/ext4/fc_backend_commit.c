@@ -4,7 +4,9 @@
  * by which nothing that was acknowledged is left out.
  */
 
+#include <linux/writeback.h>
 #include "ext4.h"
+#include "ext4_jbd2.h"
 #include "fast_commit.h"
 #include "fc_backend.h"
 
@@ -26,8 +28,52 @@ bool ext4_fc_backend_needs_full(struct super_block *sb)
  */
 void ext4_fc_backend_commit_full(struct super_block *sb, handle_t *handle)
 {
-	if (EXT4_SB(sb)->s_fc_backend_active)
+	/* A handle that could not be restarted has no transaction. */
+	if (EXT4_SB(sb)->s_fc_backend_active && !is_handle_aborted(handle))
 		ext4_fc_mark_ineligible(sb, EXT4_FC_REASON_RENAME_DIR, handle);
+}
+
+/* For jbd2, what an aborted journal has dropped is committed. */
+int ext4_fc_backend_committed(struct super_block *sb, int ret)
+{
+	struct ext4_sb_info *sbi = EXT4_SB(sb);
+
+	if (!ret && sbi->s_fc_backend_active && is_journal_aborted(sbi->s_journal))
+		return -EIO;
+	return ret;
+}
+
+/* As fsync does it; the NFS server comes this way.  False: it is for fast commits. */
+bool ext4_fc_backend_write_inode(struct inode *inode,
+				 struct writeback_control *wbc, int *ret)
+{
+	struct super_block *sb = inode->i_sb;
+
+	if (!EXT4_SB(sb)->s_fc_backend_active || S_ISREG(inode->i_mode) ||
+	    wbc->sync_mode != WB_SYNC_ALL || wbc->for_sync ||
+	    ext4_journal_current_handle())
+		return false;
+	*ret = ext4_fc_backend_committed(sb, ext4_force_commit(sb));
+	return true;
+}
+
+/*
+ * Whether a mapping of this inode, whose transaction has not committed, would be
+ * lost: it is in no fast commit yet, or was in one that a full commit stands in for.
+ */
+bool ext4_fc_backend_sync_fault(struct inode *inode)
+{
+	struct ext4_inode_info *ei = EXT4_I(inode);
+	int alloc_ctx;
+	bool dirty;
+
+	if (!list_empty(&ei->i_fc_list))
+		return true;
+	alloc_ctx = ext4_fc_lock(inode->i_sb);
+	dirty = !list_empty(&ei->i_fc_list) ||
+		EXT4_SB(inode->i_sb)->s_fc_fallback_tid == ei->i_datasync_tid;
+	ext4_fc_unlock(inode->i_sb, alloc_ctx);
+	return dirty;
 }
 
 static tid_t fc_backend_tid(struct ext4_sb_info *sbi)
@@ -165,12 +211,12 @@ void ext4_unlock_updates(struct super_block *sb)
 }
 
 /*
- * Recovery finds the list of orphans of the transaction before, and fast commits say
- * nothing of it.
+ * Recovery finds the orphans of the transaction before, and fast commits say nothing
+ * of them.
  */
 void ext4_fc_backend_orphan_gone(handle_t *handle, struct inode *inode)
 {
-	if (EXT4_SB(inode->i_sb)->s_fc_backend_active &&
+	if (EXT4_SB(inode->i_sb)->s_fc_backend_active && !is_handle_aborted(handle) &&
 	    EXT4_I(inode)->i_fc_orphan_tid != handle->h_transaction->t_tid)
 		ext4_fc_backend_commit_full(inode->i_sb, handle);
 }

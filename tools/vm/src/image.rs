@@ -14,6 +14,9 @@ pub const BLOCK: u64 = 4096;
 /// Incompatible features of the superblock, and ByteLog's bit.
 pub const DAX_FC_BYTELOG: u32 = 0x4_0000;
 
+/// Either kind of checksums in a journal, which its first mount turns on.
+const CSUM_V2_V3: u32 = 0x18;
+
 /// Where the blocks of a journal are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalMap {
@@ -105,6 +108,21 @@ impl Image {
         let mut uuid = [0; 16];
         self.file.read_exact_at(&mut uuid, 1024 + 104)?;
         Ok(uuid)
+    }
+
+    /// The number that the journal's superblock has for its next transaction.
+    pub fn journal_number(&self, journal: &JournalMap) -> Result<u32> {
+        let first = journal.blocks.first().context("no journal")?;
+        self.u32_be(first * BLOCK + 24)
+    }
+
+    /// Gives a journal that has not been used yet another number to begin with.
+    pub fn number_journal(&self, journal: &JournalMap, number: u32) -> Result<()> {
+        let sb = journal.blocks.first().context("no journal")? * BLOCK;
+        let (start, features) = (self.u32_be(sb + 28)?, self.u32_be(sb + 40)?);
+        ensure!(start == 0, "the journal is not empty");
+        ensure!(features & CSUM_V2_V3 == 0, "the journal has been used");
+        self.write(sb + 24, &number.to_be_bytes())
     }
 
     /// The filesystem blocks of the fast-commit area, opener first.

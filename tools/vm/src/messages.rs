@@ -12,6 +12,7 @@ pub const NO_FAST_COMMIT: &str = "fast_commit";
 pub const NO_DAX_DEVICE: &str = "no dax";
 pub const DAX_NEVER: &str = "dax=never";
 pub const BLOCK_SIZE: &str = "block size";
+pub const BIGALLOC: &str = "bigalloc";
 pub const AREA_TOO_SMALL: &str = "too small";
 pub const MODULE_MISSING: &str = "module missing";
 pub const WRONG_VALUE: &str = "dax_fc_bytelog";

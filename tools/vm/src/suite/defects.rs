@@ -109,12 +109,12 @@ fn not_ours(lab: &mut Lab, kind: Kind) -> Result<()> {
     Ok(())
 }
 
-/// Runs a script that ends in a fast commit in a mounted filesystem, and shuts it down:
-/// what is not in the log is lost.
-fn shut_down_after(lab: &mut Lab, dev: &Dev, script: &str) -> Result<()> {
+/// Runs a script that ends in a commit, a fast one perhaps, in a mounted filesystem, and
+/// shuts it down: what is not in the log is lost.
+pub(super) fn shut_down_after(lab: &mut Lab, dev: &Dev, script: &str, fast: bool) -> Result<()> {
     let dir = dev.dir();
     lab.must_run_with("sh -e", &format!("cd {dir}\n{script}"))?;
-    ensure!(lab.stats(dev)?.fast > 0, "no fast commit");
+    ensure!(!fast || lab.stats(dev)?.fast > 0, "no fast commit");
     let how = Shutdown::NoFlush;
     lab.call::<()>(Cmd::Shutdown { dir, how })?;
     lab.umount(&dev.dir())
@@ -146,6 +146,7 @@ fn inherited(lab: &mut Lab, ext4: Ext4) -> Result<String> {
          touch new
          [ $(stat -c %i new) = $number ]
          dd if=/dev/null of=new conv=notrunc,fsync",
+        true,
     )?;
     lab.mount(&dev, opts(ext4))?;
     lab.umount(&dev.dir())?;
@@ -196,6 +197,7 @@ fn chain(lab: &mut Lab, ext4: Ext4) -> Result<i32> {
          touch new
          [ $(stat -c %i new) = $number ]
          dd if=/dev/null of=new conv=notrunc,fsync",
+        true,
     )?;
     replayed_and_checked(lab, &dev, opts(ext4))
 }
@@ -233,6 +235,7 @@ fn second_filesystem(lab: &mut Lab, ext4: Ext4) -> Result<i32> {
          rm short
          touch new
          dd if=/dev/null of=new conv=notrunc,fsync",
+        true,
     )?;
     replayed_and_checked(lab, &dev, &format!("{},noinit_itable", opts(ext4)))
 }
@@ -258,6 +261,7 @@ fn mounted_read_only(lab: &mut Lab, ext4: Ext4) -> Result<i32> {
         lab,
         &dev,
         "touch old\nsync\ntouch new\ndd if=/dev/null of=new conv=notrunc,fsync",
+        true,
     )?;
     let result = lab.try_mount(&dev, &format!("ro,{}", opts(ext4)))?;
     if result.errno == 0 {

@@ -49,10 +49,24 @@ pub const LARGE_LOG: &str = "-J size=16,fast_commit_size=8192";
 
 /// Fresh filesystems on both pmem devices, a workload on each, and a cut.
 pub fn crash(lab: &mut Lab, ext4: Ext4, opts: &str, spec: &Spec, acks: u64) -> Result<[Acks; 2]> {
+    crash_of(lab, ext4, opts, spec, acks, |lab, dev| {
+        lab.mkfs(dev, LARGE_LOG, "128M")
+    })
+}
+
+/// The same, of filesystems that `make` makes.
+pub fn crash_of(
+    lab: &mut Lab,
+    ext4: Ext4,
+    opts: &str,
+    spec: &Spec,
+    acks: u64,
+    make: impl Fn(&mut Lab, &Dev) -> Result<()>,
+) -> Result<[Acks; 2]> {
     lab.with(ext4)?;
     let devs = lab.pmem()?;
     for dev in &devs {
-        lab.mkfs(dev, LARGE_LOG, "128M")?;
+        make(lab, dev)?;
         lab.mount(dev, &format!("dax=always,commit=600{opts}"))?;
     }
     let jobs = devs.map(|dev| (dev, spec.clone()));

@@ -11,6 +11,7 @@ mod defects;
 mod durability;
 mod external;
 mod faults;
+mod features;
 pub mod fragmented;
 mod guard;
 mod hostile;
@@ -65,6 +66,7 @@ fn all(kver: Option<&str>) -> impl Iterator<Item = &'static Test> + use<> {
         tool::TESTS,
         version1::TESTS,
         defects::TESTS,
+        features::TESTS,
         more,
     ]
     .into_iter()

@@ -30,6 +30,10 @@ pub const TESTS: &[Test] = &[
         run: |lab| declined(lab, &BLOCK_SIZE),
     },
     Test {
+        name: "mount-bigalloc",
+        run: |lab| declined(lab, &BIGALLOC),
+    },
+    Test {
         name: "mount-area-too-small",
         run: |lab| declined(lab, &TOO_SMALL),
     },
@@ -90,6 +94,11 @@ const DAX_NEVER: Case = Case {
 const BLOCK_SIZE: Case = Case {
     mkfs: "-b 1024 -O fast_commit",
     says: messages::BLOCK_SIZE,
+    ..PLAIN
+};
+const BIGALLOC: Case = Case {
+    mkfs: "-b 4096 -O fast_commit,bigalloc",
+    says: messages::BIGALLOC,
     ..PLAIN
 };
 const TOO_SMALL: Case = Case {
