@@ -215,6 +215,7 @@ fn bytes_that_change_after_their_check_change_nothing() {
         read_some += usize::from(!sink.commits.is_empty());
         calls += area.calls.get();
     }
-    assert!(calls > 300);
-    println!("{read_some} of 300 gave commits");
+    println!("{read_some} of 300 gave commits, in {calls} reads");
+    // More than are of one version, and more than their openers.
+    assert!(read_some > 200 && calls > 3000);
 }
