@@ -21,6 +21,8 @@ pub const REMOUNT: &str = "while remounting";
 pub const BACKEND_NEEDED: &str = "no mount without";
 /// Damage that is not a torn end.
 pub const NOTHING_REPLAYED: &str = "nothing is replayed";
+/// A log that a later version may be able to read.
+pub const UNKNOWN_FEATURES: &str = "unknown features";
 
 /// Followed by the number of fast commits.
 pub const REPLAYING: &str = "replaying ";
