@@ -4,7 +4,7 @@
 //! header, and stops at a record that the cut left without all of its payload.
 
 use crate::image::{Image, BLOCK};
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 const MAGIC: u32 = 0x4c42_4346;
 const SEAL: u16 = 2;
@@ -50,6 +50,19 @@ pub fn read(image: &Image, area: &[u64]) -> Result<Vec<u8>> {
 pub fn write(image: &Image, area: &[u64], bytes: &[u8]) -> Result<()> {
     for (block, data) in area.iter().zip(bytes.chunks(BLOCK as usize)) {
         image.write(block * BLOCK, data)?;
+    }
+    Ok(())
+}
+
+/// Writes a part of the area.
+pub fn write_at(image: &Image, area: &[u64], at: usize, bytes: &[u8]) -> Result<()> {
+    const LEN: usize = BLOCK as usize;
+    let (mut at, mut bytes) = (at, bytes);
+    while !bytes.is_empty() {
+        let (part, rest) = bytes.split_at(bytes.len().min(LEN - at % LEN));
+        let block = area.get(at / LEN).context("beyond the area")?;
+        image.write(block * BLOCK + (at % LEN) as u64, part)?;
+        (at, bytes) = (at + part.len(), rest);
     }
     Ok(())
 }

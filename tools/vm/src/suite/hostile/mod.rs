@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Damaged logs, and logs that mean harm, through a real mount: never a crash, a hang or
-//! a warning, never an operation that was not acknowledged in order.
+//! Damaged logs, logs that mean harm, and logs that change while they are read, through
+//! a real mount: never a crash, a hang or a warning, never an operation that was not
+//! acknowledged in order.
 
+mod changing;
 mod corrupted;
 mod logs;
 mod victim;
@@ -16,5 +18,9 @@ pub const TESTS: &[Test] = &[
     Test {
         name: "hostile-logs",
         run: logs::hostile,
+    },
+    Test {
+        name: "log-changes-while-it-is-read",
+        run: changing::changing,
     },
 ];
