@@ -7,9 +7,10 @@ use super::power::FS_MIB;
 use super::threads::{Thread, Work};
 use super::{power, replay, Lost, Tally};
 use crate::host::Tear;
+use crate::lab::fs::accepted;
 use crate::lab::{Dev, Lab};
-use anyhow::{Context, Result};
-use bytelog_guest::proto::DeviceKind;
+use anyhow::{anyhow, Context, Result};
+use bytelog_guest::proto::{DeviceKind, MountResult};
 use std::collections::HashSet;
 
 /// Sizes of a block in bytes, and of a journal on a device of its own.
@@ -28,16 +29,31 @@ pub fn run(lab: &mut Lab, seed: u64, mode: Mode) -> Result<Tally> {
     lab.with(plan.ext4)?;
     for dev in devices(lab, &plan)? {
         let opts = options(lab, &plan)?;
-        let log = lab.mount(&dev, &opts).context(Lost)?;
+        let log = mounted(&dev, lab.try_mount(&dev, &opts)?)?;
         tally.replayed += replay::count(&log);
         for thread in threads.iter().filter(|thread| thread.dev == dev) {
             thread.judge(lab)?;
         }
         lab.umount(&dev.dir())?;
-        lab.fsck_clean(&dev).context(Lost)?;
+        clean(&dev, lab.fsck_findings(&dev)?)?;
     }
     lab.check_console()?;
     Ok(tally)
+}
+
+/// What the kernel logged of the mount after a cut. One that it refuses is a loss; of a
+/// machine without an answer nobody knows.
+fn mounted(dev: &Dev, result: MountResult) -> Result<Vec<String>> {
+    let log = accepted(result).with_context(|| format!("mount {}", dev.label()));
+    log.context(Lost)
+}
+
+/// The same of what e2fsck found.
+fn clean(dev: &Dev, findings: Option<String>) -> Result<()> {
+    match findings {
+        None => Ok(()),
+        Some(said) => Err(anyhow!("e2fsck of {}: {said}", dev.label()).context(Lost)),
+    }
 }
 
 /// Runs the threads and cuts the power.
@@ -121,4 +137,26 @@ pub fn options(lab: &mut Lab, plan: &Plan) -> Result<String> {
             format!("{files},{},journal_path={journal}", plan.opts)
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_mount_and_what_e2fsck_finds_are_losses() {
+        let refused = MountResult {
+            errno: 117,
+            error: "Structure needs cleaning".into(),
+            log: vec!["why".into()],
+        };
+        let dev = Dev {
+            name: "pmem0".into(),
+            kind: DeviceKind::Virtio,
+        };
+        assert!(mounted(&dev, refused).unwrap_err().is::<Lost>());
+        let found = Some("wrong".into());
+        assert!(clean(&dev, found).unwrap_err().is::<Lost>());
+        clean(&dev, None).unwrap();
+    }
 }

@@ -3,7 +3,7 @@
 
 use super::{Dev, Lab};
 use crate::image::{Image, JournalMap};
-use anyhow::{bail, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use bytelog_guest::proto::{Cmd, MountArgs, MountResult, RunResult};
 
 impl Lab {
@@ -108,15 +108,7 @@ impl Lab {
     /// Mounts a device; returns what the kernel logged.
     pub fn mount(&mut self, dev: &Dev, opts: &str) -> Result<Vec<String>> {
         let result = self.try_mount(dev, opts)?;
-        if result.errno != 0 {
-            bail!(
-                "mount {} -o {opts}: {}; log: {}",
-                dev.label(),
-                result.error,
-                result.log.join(" | ")
-            );
-        }
-        Ok(result.log)
+        accepted(result).with_context(|| format!("mount {} -o {opts}", dev.label()))
     }
 
     /// Begins to mount a device, and goes on; the request is for
@@ -172,5 +164,56 @@ impl Lab {
     pub fn fsck_clean(&mut self, dev: &Dev) -> Result<()> {
         self.must_run(&format!("e2fsck -fn {}", dev.path()))?;
         Ok(())
+    }
+
+    /// The same, where a filesystem that is not is told from an e2fsck that could not
+    /// do its work: what it found is the value.
+    pub fn fsck_findings(&mut self, dev: &Dev) -> Result<Option<String>> {
+        let line = format!("e2fsck -fn {}", dev.path());
+        let result = self.run(&line)?;
+        findings(result).context(line)
+    }
+}
+
+/// What the kernel logged of a mount, if it did not refuse it.
+pub fn accepted(result: MountResult) -> Result<Vec<String>> {
+    let (error, log) = (result.error, result.log);
+    ensure!(result.errno == 0, "{error}; log: {}", log.join(" | "));
+    Ok(log)
+}
+
+/// What `e2fsck -n` has found.
+fn findings(result: RunResult) -> Result<Option<String>> {
+    /// Of its exit status: errors, which were left as they are.
+    const LEFT: i32 = 4;
+    /// And from here on it did not end by itself.
+    const KILLED: i32 = 128;
+    let (status, output) = (result.status, result.output);
+    let output = output.trim();
+    match status {
+        0 => Ok(None),
+        1..KILLED if status & LEFT != 0 => Ok(Some(output.to_owned())),
+        _ => bail!("exit {status}: {output}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_e2fsck_finds_is_no_failure_of_e2fsck() {
+        let found = |status| {
+            let output = " said\n".into();
+            findings(RunResult { status, output })
+        };
+        assert_eq!(found(0).unwrap(), None);
+        for status in [4, 12] {
+            assert_eq!(found(status).unwrap().unwrap(), "said");
+        }
+        // It could not read the device, was used wrongly, was killed.
+        for status in [8, 16, 128 + 6] {
+            assert!(found(status).is_err(), "{status}");
+        }
     }
 }

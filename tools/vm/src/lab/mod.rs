@@ -3,7 +3,7 @@
 //! make and mount filesystems, run workloads, cut the power.
 
 mod failing;
-mod fs;
+pub mod fs;
 
 use crate::channel::Acks;
 use crate::config::{self, VmConfig};
