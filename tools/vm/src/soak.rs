@@ -15,19 +15,21 @@ pub struct Soak<'a> {
     pub cuts: u64,
     pub seed: u64,
     pub mode: Mode,
-    /// Lines "seed cuts in-replay failed", of seeds that are done.
+    /// Lines "seed cuts in-replay again failed", of seeds that are done.
     pub record: Option<&'a Path>,
     /// What is tested is known to be defective, and fails unless it loses something:
     /// once is enough of a module, of stock all are counted.
     pub expect_loss: bool,
 }
 
-/// Seeds that are done, cuts they made, cuts in replay, seeds that failed.
+/// Seeds that are done, cuts they made, cuts in replay and in a second one, seeds that
+/// failed.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Done {
     next: Option<u64>,
     cuts: u64,
     in_replay: u64,
+    again: u64,
     failed: Vec<u64>,
 }
 
@@ -37,17 +39,24 @@ impl Done {
         for line in text.lines() {
             let words = line.split_whitespace();
             let numbers: Vec<u64> = words.map_while(|word| word.parse().ok()).collect();
-            if let [seed, cuts, in_replay, failed] = numbers[..] {
-                done.note(seed, cuts, in_replay, failed != 0);
+            if let [seed, cuts, in_replay, again, failed] = numbers[..] {
+                let tally = Tally {
+                    cuts,
+                    in_replay,
+                    again,
+                    ..Tally::default()
+                };
+                done.note(seed, &tally, failed != 0);
             }
         }
         done
     }
 
-    fn note(&mut self, seed: u64, cuts: u64, in_replay: u64, failed: bool) {
+    fn note(&mut self, seed: u64, tally: &Tally, failed: bool) {
         self.next = Some(seed + 1);
-        self.cuts += cuts;
-        self.in_replay += in_replay;
+        self.cuts += tally.cuts;
+        self.in_replay += tally.in_replay;
+        self.again += tally.again;
         if failed {
             self.failed.push(seed);
         }
@@ -62,9 +71,16 @@ impl Done {
     }
 }
 
+/// A seed's line of the record.
+fn line(seed: u64, tally: &Tally, failed: bool) -> String {
+    let (cuts, in_replay, again) = (tally.cuts, tally.in_replay, tally.again);
+    format!("{seed} {cuts} {in_replay} {again} {}", u64::from(failed))
+}
+
 /// True if nothing was lost; if a loss was expected, true if there was one.
 pub fn run(config: &VmConfig, kver: Option<&str>, soak: &Soak) -> Result<bool> {
-    let mut done = match soak.record {
+    let record = soak.record;
+    let mut done = match record {
         Some(path) => Done::read(path)?,
         None => Done::default(),
     };
@@ -98,12 +114,11 @@ pub fn run(config: &VmConfig, kver: Option<&str>, soak: &Soak) -> Result<bool> {
                 }
             };
             all += tally;
-            done.note(seed, tally.cuts, tally.in_replay, failed);
+            done.note(seed, &tally, failed);
             losses += u64::from(lost);
-            if let Some(path) = soak.record {
+            if let Some(path) = record {
                 let mut file = File::options().create(true).append(true).open(path)?;
-                let (cuts, in_replay) = (tally.cuts, tally.in_replay);
-                writeln!(file, "{seed} {cuts} {in_replay} {}", u64::from(failed))?;
+                writeln!(file, "{}", line(seed, &tally, failed))?;
             }
             Ok(!(lost && soak.expect_loss) || soak.mode.stock)
         })?;
@@ -111,9 +126,10 @@ pub fn run(config: &VmConfig, kver: Option<&str>, soak: &Soak) -> Result<bool> {
     lab.power_off()?;
     println!("this run: {all}; {:.0} s", start.elapsed().as_secs_f64());
     println!(
-        "{} cuts, {} in replay, {} seeds failed: {:?}",
+        "{} cuts, {} in replay, {} of them in the second one, {} seeds failed: {:?}",
         done.cuts,
         done.in_replay,
+        done.again,
         done.failed.len(),
         done.failed
     );
@@ -131,11 +147,19 @@ mod tests {
 
     #[test]
     fn a_record_is_read_back() {
-        let done = Done::parse("4 3 2 0\n5 1 0 1\ngarbage\n6 1");
+        let tally = Tally {
+            cuts: 3,
+            in_replay: 2,
+            again: 1,
+            ..Tally::default()
+        };
+        let first = line(4, &tally, false);
+        let done = Done::parse(&format!("{first}\n5 1 0 0 1\ngarbage\n6 1"));
         let want = Done {
             next: Some(6),
             cuts: 4,
             in_replay: 2,
+            again: 1,
             failed: vec![5],
         };
         assert_eq!(done, want);

@@ -21,11 +21,7 @@ pub fn run(lab: &mut Lab, seed: u64, mode: Mode) -> Result<Tally> {
     let mut plan = Plan::new(seed, mode);
     let mut tally = Tally::default();
     let threads = cut(lab, &mut plan, &mut tally)?;
-    for moment in plan.replay_cuts.clone() {
-        let tear = tear(lab, &mut plan)?;
-        replay::cut(lab, &plan, moment, &tear, &mut tally)?;
-        power::keep()?;
-    }
+    replay::cut(lab, &mut plan, &mut tally)?;
     lab.with(plan.ext4)?;
     for dev in devices(lab, &plan)? {
         let opts = options(lab, &plan)?;
@@ -99,7 +95,7 @@ fn cut(lab: &mut Lab, plan: &mut Plan, tally: &mut Tally) -> Result<Vec<Thread>>
 }
 
 /// What survives of virtio-pmem at the next cut.
-fn tear(lab: &mut Lab, plan: &mut Plan) -> Result<Tear> {
+pub fn tear(lab: &mut Lab, plan: &mut Plan) -> Result<Tear> {
     let dev = lab.dev(DeviceKind::Virtio)?;
     let fine = match plan.layout {
         Layout::External {

@@ -40,6 +40,8 @@ pub struct Tally {
     pub kills: u64,
     /// Cuts during a mount that was replaying the log.
     pub in_replay: u64,
+    /// Those of them where a replay of the same log had been cut before.
+    pub again: u64,
     /// Cuts while the host was asked to flush.
     pub held: u64,
     /// Steps that had been acknowledged, and transactions of databases.
@@ -61,6 +63,7 @@ impl AddAssign for Tally {
         self.cuts += other.cuts;
         self.kills += other.kills;
         self.in_replay += other.in_replay;
+        self.again += other.again;
         self.held += other.held;
         self.steps += other.steps;
         self.transactions += other.transactions;
@@ -76,12 +79,14 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} cuts ({} kills, {} in replay, {} before a flush), {} steps and {} transactions acknowledged, \
+            "{} cuts ({} kills, {} in replay, {} of them in the second one, {} before a \
+             flush), {} steps and {} transactions acknowledged, \
              {} fast commits replayed, {} of {} unflushed blocks and {} of {} sectors \
              discarded",
             self.cuts,
             self.kills,
             self.in_replay,
+            self.again,
             self.held,
             self.steps,
             self.transactions,

@@ -65,8 +65,6 @@ pub struct ReplayCut {
     pub delay: Duration,
     /// As for the first cut.
     pub at_flush: bool,
-    /// Which of the pmem devices.
-    pub device: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -90,6 +88,9 @@ pub struct Plan {
     /// leave, which saves starting another one.
     pub kill: bool,
     pub replay_cuts: Vec<ReplayCut>,
+    /// Which of the pmem devices they meet, if it has a log: the same one each time, so
+    /// that the second replay is of what the first one has left.
+    pub replay_device: usize,
     /// What survives each cut.
     pub tears: fastrand::Rng,
     seed: u64,
@@ -124,11 +125,11 @@ impl Plan {
             kill,
             replay_cuts: (0..replay_cuts)
                 .map(|_| ReplayCut {
-                    delay: Duration::from_micros(rng.u64(..25_000)),
+                    delay: replay_delay(&mut rng),
                     at_flush: rng.bool(),
-                    device: rng.usize(..2),
                 })
                 .collect(),
+            replay_device: rng.usize(..2),
             tears: rng.fork(),
             seed,
         }
@@ -157,6 +158,12 @@ impl Plan {
             page: 1024 << rng.u32(..4),
         }
     }
+}
+
+/// How long a replay takes is for the log and the host to say: so the delay may be of
+/// each order.
+fn replay_delay(rng: &mut fastrand::Rng) -> Duration {
+    Duration::from_micros(rng.u64(..64_000) >> rng.u32(..8))
 }
 
 impl Layout {
