@@ -15,7 +15,8 @@ pub struct Soak<'a> {
     pub cuts: u64,
     pub seed: u64,
     pub mode: Mode,
-    /// Lines "seed cuts in-replay again failed", of seeds that are done.
+    /// Lines "seed cuts in-replay again failed", of seeds that are done. A single cut
+    /// has no use for it: whoever asks for one wants to see it.
     pub record: Option<&'a Path>,
     /// What is tested is known to be defective, and fails unless it loses something:
     /// once is enough of a module, of stock all are counted.
@@ -79,7 +80,7 @@ fn line(seed: u64, tally: &Tally, failed: bool) -> String {
 
 /// True if nothing was lost; if a loss was expected, true if there was one.
 pub fn run(config: &VmConfig, kver: Option<&str>, soak: &Soak) -> Result<bool> {
-    let record = soak.record;
+    let record = soak.record.filter(|_| soak.cuts > 1);
     let mut done = match record {
         Some(path) => Done::read(path)?,
         None => Done::default(),
