@@ -221,6 +221,13 @@ impl Generator {
         let dir = self.pick(|kind| matches!(kind, Kind::Dir { .. }));
         let crowded = self.count(|kind| matches!(kind, Kind::Dir { .. })) >= MAX_DIRS;
         match dir {
+            Some(from) if self.rng.u32(0..4) == 0 => {
+                let to = self.fresh("d", op);
+                // Not into itself.
+                let inside = to.starts_with(&format!("{from}/"));
+                let to = if inside { format!("d{op}") } else { to };
+                Action::Rename { from, to }
+            }
             Some(path) if crowded || self.rng.bool() => {
                 let inside = format!("{path}/");
                 let used = self
@@ -249,7 +256,11 @@ impl Generator {
             | Action::Punch { path, .. }
             | Action::SetXattr { path, .. }
             | Action::RemoveXattr { path, .. } => Some(path.clone()),
-            Action::Rename { to, .. } | Action::Link { to, .. } => Some(to.clone()),
+            Action::Rename { to, .. } | Action::Link { to, .. }
+                if self.state.file(to).is_some() =>
+            {
+                Some(to.clone())
+            }
             _ => self.pick_file(),
         };
         let dir = super::step::dirs_of(action)
@@ -309,8 +320,16 @@ mod tests {
             mapped: true,
         });
         let (mut actions, mut syncs, mut hows) = (HashSet::new(), HashSet::new(), HashSet::new());
+        // Directories that were renamed, and those with names in them.
+        let (mut moved, mut full) = (0, 0);
         for _ in 0..2000 {
+            let before = gen.state().clone();
             let step = gen.step().unwrap();
+            if let Action::Rename { from, .. } = &step.action {
+                let inside = format!("{from}/");
+                moved += u32::from(before.file(from).is_none());
+                full += u32::from(before.names().any(|(path, _)| path.starts_with(&inside)));
+            }
             actions.insert(discriminant(&step.action));
             syncs.insert(discriminant(&step.sync));
             if let Action::Write { how, .. } = &step.action {
@@ -318,6 +337,7 @@ mod tests {
             }
         }
         assert_eq!((actions.len(), syncs.len(), hows.len()), (13, 5, 5));
+        assert!(moved > 10 && full > 5, "{moved} {full}");
     }
 
     #[test]

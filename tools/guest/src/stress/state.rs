@@ -137,6 +137,21 @@ impl State {
         Ok(())
     }
 
+    /// The directory `from` has become `to`: so have the names in it.
+    fn move_below(&mut self, from: &str, to: &str) {
+        let inside = format!("{from}/");
+        let moved: Vec<String> = self
+            .names
+            .keys()
+            .filter_map(|path| path.strip_prefix(&inside).map(str::to_owned))
+            .collect();
+        for rest in moved {
+            if let Some(id) = self.names.remove(&format!("{inside}{rest}")) {
+                self.names.insert(format!("{to}/{rest}"), id);
+            }
+        }
+    }
+
     fn subdirs(&mut self, path: &str, add: bool) -> Result<()> {
         let node = self.node_mut(path)?;
         let Kind::Dir { subdirs } = &mut node.kind else {
@@ -204,6 +219,11 @@ impl State {
                 self.node_mut(from)?.changed = op;
                 self.names.remove(from);
                 self.names.insert(to.clone(), id);
+                if matches!(self.node(id).kind, Kind::Dir { .. }) {
+                    self.move_below(from, to);
+                    self.subdirs(crate::ops::parent(from), false)?;
+                    self.subdirs(crate::ops::parent(to), true)?;
+                }
             }
             Action::Link { from, to } => {
                 let node = self.node_mut(from)?;
