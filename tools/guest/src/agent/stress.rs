@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 use bytelog_guest::database;
-use bytelog_guest::stress::{judge, look, Generator, Job, Verdict};
+use bytelog_guest::stress::{judge, look, Generator, Job, Verdict, SHARED};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -37,6 +37,9 @@ pub fn run(job: &Job, dir: &Path, ack: impl FnMut(u64) -> Result<()>) -> Result<
     // A stop counts from here on, although what comes first takes its time.
     let stops = STOPS.load(SeqCst);
     fs::create_dir_all(dir)?;
+    if job.member.is_some() {
+        fs::create_dir_all(dir.join(SHARED))?;
+    }
     rustix::fs::sync();
     let mut steps = Generator::new(job);
     repeat(stops, ack, || steps.step()?.run(dir))
@@ -57,7 +60,7 @@ pub fn run_database(
 }
 
 pub fn check(job: &Job, dir: &Path, acked: u64) -> Result<Verdict> {
-    judge(job, acked, &look(dir)?)
+    judge(job, acked, &look(dir, job.member)?)
 }
 
 pub fn check_database(job: &database::Job, dir: &Path, acked: u64) -> Result<Verdict> {

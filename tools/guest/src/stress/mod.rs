@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Random operations of one thread in a directory of its own, some of them
-//! synced in one of many ways, and the oracle for what a power cut leaves.
+//! Random operations of one thread in a directory of its own, and under names of its
+//! own in one that several threads share, some of them synced in one of many ways; and
+//! the oracle for what a power cut leaves.
 //!
 //! What the oracle holds the filesystem to, on a DAX mount:
 //!
@@ -18,10 +19,14 @@
 mod generator;
 mod judge;
 mod look;
+#[cfg(test)]
+mod real;
+mod shared;
 mod state;
 mod step;
 
 pub use generator::{Generator, Job};
 pub use judge::{judge, Verdict, IN_FLIGHT};
 pub use look::{look, Found, Tree};
+pub use shared::{Member, SHARED};
 pub use step::{Action, How, Step, Sync};

@@ -2,6 +2,7 @@
 //! The model of a thread's directory: what each name is after each operation, and
 //! what syncs have promised so far.
 
+use super::shared::SHARED;
 use super::step::{dirs_of, Action, How, Step, Sync};
 use crate::ops::fill;
 use anyhow::{bail, ensure, Context, Result};
@@ -67,21 +68,28 @@ impl Default for State {
             names: BTreeMap::new(),
             floor: 0,
         };
-        state.nodes.push(Node {
-            kind: Kind::Dir { subdirs: 0 },
-            nlink: 2,
-            xattrs: Xattrs::new(),
-            changed: 0,
-        });
-        state.names.insert(String::new(), 0);
+        for (id, path) in ["", SHARED].into_iter().enumerate() {
+            state.nodes.push(Node {
+                kind: Kind::Dir { subdirs: 0 },
+                nlink: 2,
+                xattrs: Xattrs::new(),
+                changed: 0,
+            });
+            state.names.insert(path.to_owned(), id);
+        }
         state
     }
 }
 
 impl State {
-    /// All names but the root's, in order.
+    /// All names but those of the two directories that are there in any case, of which
+    /// one is not this thread's alone; in order.
     pub fn names(&self) -> impl Iterator<Item = (&str, NodeId)> {
-        let names = self.names.iter().filter(|(path, _)| !path.is_empty());
+        let given = ["", SHARED];
+        let names = self
+            .names
+            .iter()
+            .filter(move |(path, _)| !given.contains(&path.as_str()));
         names.map(|(path, id)| (path.as_str(), *id))
     }
 

@@ -26,7 +26,8 @@ pub enum How {
     Mapped,
 }
 
-/// Paths are relative to the thread's directory, which is "".
+/// Paths are relative to the thread's directory, which is ""; the shared one is beside
+/// it ([`super::shared`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// `late`: without a name (O_TMPFILE), which it gets when it is there.

@@ -4,7 +4,7 @@
 use crate::lab::Ext4;
 use bytelog_guest::database;
 use bytelog_guest::proto::DeviceKind;
-use bytelog_guest::stress::Job;
+use bytelog_guest::stress::{Job, Member};
 use std::time::Duration;
 
 /// Options of mke2fs: a log that does not fill, and one that does.
@@ -142,6 +142,7 @@ impl Plan {
             calm: self.calm,
             aligned: self.layout.on_disk(),
             mapped: true,
+            member: Some(Member(thread)),
         }
     }
 

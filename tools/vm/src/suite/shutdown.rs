@@ -61,6 +61,7 @@ impl Crew {
                 calm,
                 aligned: false,
                 mapped: self.mapped,
+                member: None,
             })
         };
         let database = |seed, mode| {
