@@ -58,7 +58,7 @@ soak-no-data-flush: all
 	@EXTERNAL=1 $S/soak no-data-flush
 
 # Every state that a power cut can leave, and deliberate defects; SEED=N repeats a run.
-check-crash: setup
+check-crash: setup tools
 	@$S/check-crash
 
 # Coverage-guided fuzzing of what reads a log, LIMIT=N seconds (60) for each target.

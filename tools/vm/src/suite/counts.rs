@@ -86,9 +86,9 @@ fn fast_per_full(lab: &mut Lab, dev: &Dev, opts: &str, fsyncs: u64) -> Result<u6
 fn room(lab: &mut Lab) -> Result<()> {
     lab.with(Ext4::Stock)?;
     let dev = lab.dev(DeviceKind::Sync)?;
-    let stock = fast_per_full(lab, &dev, "", 1500)?;
+    let stock = fast_per_full(lab, &dev, "", 400)?;
     lab.with(Ext4::ByteLog)?;
-    let ours = fast_per_full(lab, &dev, ",dax_fc_bytelog=on", 12_000)?;
+    let ours = fast_per_full(lab, &dev, ",dax_fc_bytelog=on", 3000)?;
     println!("   fast commits per full commit: stock {stock}, ByteLog {ours}");
     ensure!(ours >= 8 * stock, "stock {stock}, ByteLog {ours}");
     Ok(())

@@ -14,27 +14,33 @@ use bytelog_guest::workload::{Kind, Spec};
 pub const TESTS: &[Test] = &[
     Test {
         name: "stock-defect-link-counts-after-mkdir",
-        run: |lab| not_ours(lab, Kind::Mkdir),
+        run: |lab| not_ours(lab, Kind::Mkdir, "wrong link counts"),
     },
     Test {
         name: "stock-defect-removed-directories",
-        run: |lab| not_ours(lab, Kind::Rmdir),
+        run: |lab| not_ours(lab, Kind::Rmdir, "e2fsck -fn is not content"),
     },
     Test {
         name: "stock-defect-directory-that-grows",
-        run: |lab| not_ours(lab, Kind::Files),
+        run: |lab| not_ours(lab, Kind::Files, "e2fsck -fn is not content"),
     },
     Test {
         name: "stock-defect-fsync-of-an-unlinked-file",
-        run: |lab| not_ours(lab, Kind::UnlinkOpen),
+        run: |lab| {
+            not_ours(
+                lab,
+                Kind::UnlinkOpen,
+                "the mount fails: Structure needs cleaning",
+            )
+        },
     },
     Test {
         name: "stock-defect-tmpfile-that-gets-a-name",
-        run: |lab| not_ours(lab, Kind::Tmpfile),
+        run: |lab| not_ours(lab, Kind::Tmpfile, "missing"),
     },
     Test {
         name: "stock-defect-writes-into-preallocated-blocks",
-        run: |lab| not_ours(lab, Kind::Prealloc),
+        run: |lab| not_ours(lab, Kind::Prealloc, "contents differ"),
     },
     Test {
         name: "stock-defect-number-of-an-orphan-used-again",
@@ -92,19 +98,21 @@ fn outcome(lab: &mut Lab, ext4: Ext4, opts: &str, kind: Kind) -> Result<String> 
         _ if what == FINE => "e2fsck -fn is not content".to_owned(),
         _ => what,
     };
-    // Not by unloading ext4: after such a replay it complains about objects that
+    // Not by unloading ext4: after such a replay stock complains about objects that
     // are left in one of its caches.
-    lab.power_off()?;
+    if ext4 == Ext4::Stock {
+        lab.power_off()?;
+    }
     Ok(what)
 }
 
 /// Stock has the defect, ByteLog has not: the module commits in full what ext4
 /// cannot replay, and the hook patch tracks what ext4 forgets to.
-fn not_ours(lab: &mut Lab, kind: Kind) -> Result<()> {
+fn not_ours(lab: &mut Lab, kind: Kind, defect: &str) -> Result<()> {
     let stock = outcome(lab, Ext4::Stock, "", kind)?;
     let ours = outcome(lab, Ext4::ByteLog, ",dax_fc_bytelog=on", kind)?;
     println!("   stock: {stock}; ByteLog: {ours}");
-    ensure!(stock != FINE, "stock has the defect no more");
+    ensure!(stock.contains(defect), "stock: {stock}");
     ensure!(ours == FINE, "{ours}");
     Ok(())
 }
