@@ -26,7 +26,11 @@ const SPLATS: &[&str] = &[
     "blocked for more than",
     "soft lockup",
     "hard LOCKUP",
-    "rcu_preempt detected stalls",
+    // Of whichever RCU: "self-detected stall on CPU", "detected stalls on CPUs/tasks",
+    // "detected expedited stalls".
+    "rcu: INFO:",
+    "detected stall",
+    "detected expedited stall",
     "possible circular locking",
     "possible recursive locking",
     "inconsistent lock state",
@@ -40,6 +44,17 @@ const SPLATS: &[&str] = &[
     "bytelog-guest: failed",
 ];
 
+/// What ext4 and jbd2 say when a filesystem has failed, in lower case: for a test that has
+/// made it fail, and for no other.
+const ERRORS: &[&str] = &[
+    "ext4-fs error",
+    "aborting journal",
+    "jbd2: error",
+    "i/o error",
+    "io error",
+    "remounting filesystem read-only",
+];
+
 /// Lines that say nothing about the kernel under test.
 const HARMLESS: &[&str] = &[
     // An out-of-tree module is what this project is.
@@ -47,11 +62,16 @@ const HARMLESS: &[&str] = &[
     "module verification failed",
 ];
 
+fn is_error(line: &str) -> bool {
+    let line = line.to_lowercase();
+    ERRORS.iter().any(|error| line.contains(error))
+}
+
 /// The first line of a log that a test must fail for, unless it has one of the
-/// `known` phrases.
-pub fn find_splat<'a>(log: &'a str, known: &[&str]) -> Option<&'a str> {
+/// `known` phrases; errors of a filesystem are no reason where they are expected.
+fn find_splat<'a>(log: &'a str, known: &[&str], errors_expected: bool) -> Option<&'a str> {
     log.lines().find(|line| {
-        SPLATS.iter().any(|splat| line.contains(splat))
+        (SPLATS.iter().any(|splat| line.contains(splat)) || !errors_expected && is_error(line))
             && !HARMLESS.iter().any(|fine| line.contains(fine))
             && !known.iter().any(|fine| line.contains(fine))
     })
@@ -62,6 +82,7 @@ pub struct Console {
     path: PathBuf,
     seen: usize,
     known: &'static [&'static str],
+    errors_expected: bool,
 }
 
 impl Console {
@@ -70,7 +91,13 @@ impl Console {
             path: path.to_owned(),
             seen: 0,
             known: &[],
+            errors_expected: false,
         }
+    }
+
+    /// Whether filesystems may fail, from now on.
+    pub fn expect_errors(&mut self, expected: bool) {
+        self.errors_expected = expected;
     }
 
     /// Lines with one of these phrases are a known defect's, from now on.
@@ -89,7 +116,7 @@ impl Console {
         let start = self.seen.min(text.len());
         self.seen = text.len();
         let new = text.get(start..).unwrap_or_default();
-        match find_splat(new, self.known) {
+        match find_splat(new, self.known, self.errors_expected) {
             Some(line) => bail!("kernel log: {}", line.trim()),
             None => Ok(()),
         }
@@ -116,16 +143,40 @@ mod tests {
     #[test]
     fn splats_are_found() {
         let log = "[ 1.0] EXT4-fs (pmem0): mounted\n[ 2.0] WARNING: CPU: 0 PID: 1 at fs/x.c:1\n";
-        assert!(find_splat(log, &[]).unwrap().contains("fs/x.c"));
-        assert_eq!(find_splat(log, &["at fs/x.c"]), None);
+        assert!(find_splat(log, &[], true).unwrap().contains("fs/x.c"));
+        assert_eq!(find_splat(log, &["at fs/x.c"], true), None);
         let log = "INFO: task jbd2/pmem0-8:71 blocked for more than 40 seconds.";
-        assert!(find_splat(log, &["another"]).is_some());
+        assert!(find_splat(log, &["another"], true).is_some());
+    }
+
+    #[test]
+    fn stalls_are_found() {
+        for line in [
+            "rcu: INFO: rcu_preempt self-detected stall on CPU",
+            "rcu: INFO: rcu_sched detected stalls on CPUs/tasks:",
+            "rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 1-... }",
+        ] {
+            assert!(find_splat(line, &[], true).is_some(), "{line}");
+        }
+    }
+
+    #[test]
+    fn errors_of_a_filesystem_are_found_where_none_is_expected() {
+        for line in [
+            "[ 1.0] EXT4-fs error (device pmem0): ext4_lookup:1: inode #2: comm ls: x",
+            "[ 1.0] Aborting journal on device pmem0-8.",
+            "[ 1.0] JBD2: I/O error when updating journal superblock for pmem0-8.",
+            "[ 1.0] Buffer I/O error on dev vda, logical block 7, lost sync page write",
+        ] {
+            assert_eq!(find_splat(line, &[], false), Some(line));
+            assert_eq!(find_splat(line, &[], true), None);
+        }
     }
 
     #[test]
     fn ordinary_lines_are_not() {
         let log =
             "ext4: loading out-of-tree module taints kernel.\nEXT4-fs warning (device pmem0): x\n";
-        assert_eq!(find_splat(log, &[]), None);
+        assert_eq!(find_splat(log, &[], false), None);
     }
 }

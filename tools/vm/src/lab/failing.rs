@@ -26,6 +26,8 @@ impl Lab {
     /// Makes allocations ready to fail, in a kernel that can let them.
     pub fn let_allocations_fail(&mut self) -> Result<()> {
         self.vm()?.console.expect(KNOWN);
+        // Without memory ext4 gives an operation up halfway, and says so.
+        self.expect_errors();
         for (file, value) in SETTINGS {
             self.call::<()>(Cmd::Write {
                 path: format!("/sys/kernel/debug/{file}"),

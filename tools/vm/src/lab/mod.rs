@@ -4,6 +4,7 @@
 
 mod failing;
 pub mod fs;
+mod log;
 
 use crate::channel::Acks;
 use crate::config::{self, VmConfig};
@@ -16,7 +17,6 @@ use bytelog_guest::proto::{Cmd, DeviceKind, FcStats, IoCounts, RunResult};
 use bytelog_guest::tree::Tree;
 use bytelog_guest::workload::Spec;
 use std::collections::HashMap;
-use std::thread::sleep;
 use std::time::Duration;
 
 pub const WORKLOAD: Duration = Duration::from_secs(240);
@@ -85,6 +85,8 @@ pub struct Lab {
     journals: HashMap<String, JournalMap>,
     /// Journals on a device of their own, by the filesystem's.
     externals: HashMap<String, Dev>,
+    /// Whether the test makes filesystems fail.
+    errors_expected: bool,
 }
 
 impl Lab {
@@ -98,6 +100,7 @@ impl Lab {
             mounts: Vec::new(),
             journals: HashMap::new(),
             externals: HashMap::new(),
+            errors_expected: false,
         }
     }
 
@@ -108,7 +111,7 @@ impl Lab {
             // agent is up: a machine that does not get there says nothing about
             // them. A few more tries, and not in silence.
             let mut tries = 0;
-            let vm = loop {
+            let mut vm = loop {
                 tries += 1;
                 match Vm::boot(&self.config) {
                     Err(err) if tries < BOOTS => {
@@ -121,6 +124,7 @@ impl Lab {
                 let release = &vm.hello.release;
                 ensure!(release == kver, "kernel {release} booted, not {kver}");
             }
+            vm.console.expect_errors(self.errors_expected);
             self.vm = Some(vm);
             self.loaded = None;
             self.mounts.clear();
@@ -336,50 +340,6 @@ impl Lab {
     pub fn judge(&mut self, dev: &Dev, spec: &Spec, acked: u64) -> Result<Verdict> {
         let tree = self.tree(&format!("{}/work", dev.dir()))?;
         judge(spec, acked, &tree)
-    }
-
-    /// Checks the kernel log since the last check.
-    pub fn check_console(&mut self) -> Result<()> {
-        match &mut self.vm {
-            Some(vm) => vm.console.check(),
-            None => Ok(()),
-        }
-    }
-
-    pub fn console_tail(&self, lines: usize) -> String {
-        match &self.vm {
-            Some(vm) => vm.console.tail(lines),
-            None => crate::console::Console::new(config::CONSOLE.as_ref()).tail(lines),
-        }
-    }
-
-    /// Has kmemleak look for objects that nobody knows any more, in a kernel that
-    /// has it; whether it has.
-    pub fn check_leaks(&mut self) -> Result<bool> {
-        const KMEMLEAK: &str = "/sys/kernel/debug/kmemleak";
-        // It believes in no leak that is younger than 5 seconds.
-        const AGE: Duration = Duration::from_secs(6);
-        let read = || Cmd::Read {
-            path: KMEMLEAK.into(),
-        };
-        let Some(vm) = &mut self.vm else {
-            return Ok(false);
-        };
-        if vm.call::<String>(read()).is_err() {
-            return Ok(false);
-        }
-        // What is found twice was not just on its way from one place to another.
-        for _ in 0..2 {
-            sleep(AGE);
-            let scan = Cmd::Write {
-                path: KMEMLEAK.into(),
-                data: "scan".into(),
-            };
-            vm.call_for::<()>(scan, WORKLOAD)?;
-        }
-        let found: String = vm.call(read())?;
-        ensure!(found.is_empty(), "kmemleak: {found}");
-        Ok(true)
     }
 
     /// Switches the machine off, if there is one.

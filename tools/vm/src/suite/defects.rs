@@ -109,8 +109,9 @@ fn outcome(lab: &mut Lab, ext4: Ext4, opts: &str, kind: Kind) -> Result<String> 
 /// Stock has the defect, ByteLog has not: the module commits in full what ext4
 /// cannot replay, and the hook patch tracks what ext4 forgets to.
 fn not_ours(lab: &mut Lab, kind: Kind, defect: &str) -> Result<()> {
-    let stock = outcome(lab, Ext4::Stock, "", kind)?;
     let ours = outcome(lab, Ext4::ByteLog, ",dax_fc_bytelog=on", kind)?;
+    lab.expect_errors();
+    let stock = outcome(lab, Ext4::Stock, "", kind)?;
     println!("   stock: {stock}; ByteLog: {ours}");
     ensure!(stock.contains(defect), "stock: {stock}");
     ensure!(ours == FINE, "{ours}");
@@ -163,6 +164,7 @@ fn inherited(lab: &mut Lab, ext4: Ext4) -> Result<String> {
 
 /// Step 12 of the hook patch.
 fn number_used_again(lab: &mut Lab) -> Result<()> {
+    lab.expect_errors();
     for (ext4, kept) in [(Ext4::Stock, true), (Ext4::ByteLog, false)] {
         let listed = inherited(lab, ext4)?;
         ensure!(
@@ -212,6 +214,7 @@ fn chain(lab: &mut Lab, ext4: Ext4) -> Result<i32> {
 
 /// Step 27 of the hook patch.
 fn list_of_orphans(lab: &mut Lab) -> Result<()> {
+    lab.expect_errors();
     let (stock, ours) = (chain(lab, Ext4::Stock)?, chain(lab, Ext4::ByteLog)?);
     println!("   e2fsck -fn: stock {stock}, ByteLog {ours}");
     ensure!(ours == 0, "ByteLog: e2fsck -fn: exit {ours}");
@@ -250,6 +253,7 @@ fn second_filesystem(lab: &mut Lab, ext4: Ext4) -> Result<i32> {
 
 /// Step 30 of the hook patch.
 fn table_not_zeroed(lab: &mut Lab) -> Result<()> {
+    lab.expect_errors();
     let stock = second_filesystem(lab, Ext4::Stock)?;
     let ours = second_filesystem(lab, Ext4::ByteLog)?;
     println!("   e2fsck -fn: stock {stock}, ByteLog {ours}");
@@ -283,6 +287,7 @@ fn mounted_read_only(lab: &mut Lab, ext4: Ext4) -> Result<i32> {
 /// Step 17 of the hook patch. Stock warns in the kernel log, too.
 fn read_only(lab: &mut Lab) -> Result<()> {
     const WARNING: &str = "at ext4_journal_check_start";
+    lab.expect_errors();
     let ours = mounted_read_only(lab, Ext4::ByteLog)?;
     ensure!(ours == 0, "ByteLog: error {ours}");
     lab.check_console()?;

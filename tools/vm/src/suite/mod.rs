@@ -88,6 +88,7 @@ pub fn list(kver: Option<&str>) {
 }
 
 fn run_one(lab: &mut Lab, test: &Test) -> Result<()> {
+    lab.begin()?;
     let outcome = (test.run)(lab);
     // What the kernel complained about is the better reason.
     lab.check_console()?;

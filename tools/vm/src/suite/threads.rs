@@ -225,6 +225,7 @@ fn beside_checkpoints(lab: &mut Lab) -> Result<()> {
 /// Stock ext4 takes it for its own, and loses fsyncs: so the tests above can
 /// tell. Whether a cut meets such an fsync is a matter of luck.
 fn stock_loses(lab: &mut Lab) -> Result<()> {
+    lab.expect_errors();
     let seed = lab.seed;
     for try_ in 0..10 {
         lab.seed = seed + 100 * try_;

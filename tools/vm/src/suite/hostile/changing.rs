@@ -120,6 +120,7 @@ fn mount(
 }
 
 pub fn changing(lab: &mut Lab) -> Result<()> {
+    lab.expect_errors();
     let spec = Spec::new(Kind::Fast, lab.seed + 8, STEPS);
     let dev = lab.dev(DeviceKind::Sync)?;
     let mut victim = Victim::as_after_a_cut(lab, dev, &spec)?;

@@ -80,6 +80,7 @@ fn is_stock(log: &[u8]) -> bool {
 }
 
 pub fn corrupted(lab: &mut Lab) -> Result<()> {
+    lab.expect_errors();
     let spec = Spec::new(Kind::Fast, lab.seed + 5, ENDLESS);
     let devs = lab.pmem()?;
     let mut victims = Victim::crash(lab, &devs, &spec, 120)?;
