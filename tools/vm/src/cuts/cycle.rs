@@ -107,6 +107,7 @@ pub fn tear(lab: &mut Lab, plan: &mut Plan) -> Result<Tear> {
     Ok(Tear {
         seed: plan.tears.u64(..),
         fine,
+        nothing: false,
     })
 }
 

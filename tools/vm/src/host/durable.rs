@@ -20,6 +20,18 @@ pub struct Tear {
     /// not rely on whole blocks. ext4 itself does, so that elsewhere a block
     /// survives whole or not at all.
     pub fine: HashSet<u64>,
+    /// Nothing survives at all, whatever the seed says.
+    pub nothing: bool,
+}
+
+impl Tear {
+    /// All is lost that no flush covered.
+    pub fn of_nothing() -> Self {
+        Self {
+            nothing: true,
+            ..Self::default()
+        }
+    }
 }
 
 /// What a cut leaves of an image.
@@ -57,7 +69,10 @@ impl Durable {
         );
         let mut rng = fastrand::Rng::with_seed(tear.seed);
         // Nothing, all, or a part.
-        let chance = [0.0, 0.1, 0.5, 0.9, 1.0][rng.usize(..5)];
+        let chance = match rng.usize(..5) {
+            _ if tear.nothing => 0.0,
+            choice => [0.0, 0.1, 0.5, 0.9, 1.0][choice],
+        };
         let grain = [8, 64, 512, PAGE][rng.usize(..4)];
         let mut survivor = Survivor {
             bytes: stored.to_vec(),
@@ -97,6 +112,7 @@ mod tests {
         let tear = Tear {
             seed,
             fine: fine.iter().copied().collect(),
+            nothing: false,
         };
         durable.survivor(&[1; 16 * PAGE], &tear).unwrap()
     }

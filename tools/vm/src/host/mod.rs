@@ -23,6 +23,8 @@ pub struct Host {
     durable: Mutex<Durable>,
     gate: Gate,
     errno: AtomicI32,
+    /// How many flushes there are to the one that fails, itself included; 0 for none.
+    fails_in: AtomicU64,
     takes_micros: AtomicU64,
     flushes: AtomicU64,
     failed: AtomicU64,
@@ -57,7 +59,13 @@ impl Host {
         self.flushes.fetch_add(1, SeqCst);
         self.gate.pass()?;
         std::thread::sleep(Duration::from_micros(self.takes_micros.load(SeqCst)));
-        let errno = self.errno.load(SeqCst);
+        let left = self
+            .fails_in
+            .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
+        let errno = match left {
+            Ok(1) => libc::EIO,
+            _ => self.errno.load(SeqCst),
+        };
         if errno == 0 {
             self.take(image)?;
         } else {
@@ -74,6 +82,11 @@ impl Host {
     /// From now on flushes fail with this error; 0 for none.
     pub fn fail_with(&self, errno: i32) {
         self.errno.store(errno, SeqCst);
+    }
+
+    /// Of the flushes from now on the `nth`, counted from 1, fails with EIO, and no other.
+    pub fn fail_nth(&self, nth: u64) {
+        self.fails_in.store(nth, SeqCst);
     }
 
     /// From now on a flush takes so much longer.
@@ -107,10 +120,37 @@ impl Host {
 
     /// While QEMU stands still: what a power cut would leave in the image.
     pub fn survivor(&self, image: &str, tear: &Tear) -> Result<Survivor> {
+        let stored = std::fs::read(image).with_context(|| image.to_owned())?;
+        self.survivor_of(&stored, tear)
+    }
+
+    fn survivor_of(&self, stored: &[u8], tear: &Tear) -> Result<Survivor> {
         let durable = self.durable.lock().map_err(|_| anyhow!("durable copy"))?;
-        durable.survivor(
-            &std::fs::read(image).with_context(|| image.to_owned())?,
-            tear,
-        )
+        durable.survivor(stored, tear)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nth_flush_fails_and_makes_nothing_durable() {
+        let path = std::env::temp_dir().join(format!("flush-{}", std::process::id()));
+        let image = |byte: u8| {
+            std::fs::write(&path, [byte; 4096]).unwrap();
+            File::open(&path).unwrap()
+        };
+        let host = Host::default();
+        host.fail_nth(2);
+        let answers = [1, 2, 3].map(|byte| {
+            let errno = host.flush(&image(byte)).unwrap();
+            // What a cut leaves of something else.
+            let left = host.survivor_of(&[9; 4096], &Tear::of_nothing()).unwrap();
+            (errno, left.bytes[0])
+        });
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(answers, [(0, 1), (libc::EIO, 1), (0, 3)]);
+        assert_eq!((host.flushes(), host.failed()), (3, 1));
     }
 }
