@@ -159,6 +159,8 @@ fn again(lab: &mut Lab) -> Result<()> {
         image.write(0, &medium)?;
         lab.forget_cache(&dev)?;
         println!("   {written} blocks of the first replay written");
+        // Of the bitmap at least: or this is the first replay again.
+        ensure!(written > 0, "the medium is as before the first replay");
         replay(lab, &dev, &expected)?;
     }
     Ok(())

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Every fsync that returned is there after a power cut.
 
+use super::shutdown::{at_work, Crew};
 use super::Test;
 use crate::channel::Acks;
+use crate::cuts::replayed;
 use crate::fclog;
 use crate::image::Image;
 use crate::lab::{Dev, Ext4, Lab};
@@ -28,6 +30,10 @@ pub const TESTS: &[Test] = &[
         run: after_freeze,
     },
     Test {
+        name: "cut-after-freezing-threads",
+        run: freeze_threads,
+    },
+    Test {
         name: "cut-then-a-read-only-mount",
         run: read_only,
     },
@@ -40,6 +46,10 @@ pub const TESTS: &[Test] = &[
         run: stock_log,
     },
 ];
+
+/// How often threads are frozen, and the steps between, all threads together.
+const FREEZES: u32 = 4;
+const STEPS_BETWEEN: u64 = 40;
 
 /// More operations than are ever reached.
 pub const ENDLESS: u64 = 1_000_000;
@@ -154,6 +164,46 @@ fn after_freeze(lab: &mut Lab) -> Result<()> {
     }
     lab.umount(&dir)?;
     lab.fsck_clean(&dev)
+}
+
+/// Each time it is thawed, threads that wait in an fsync or at the beginning of one go on,
+/// all in one transaction with an empty journal. The cut comes right behind the last thaw.
+fn freeze_threads(lab: &mut Lab) -> Result<()> {
+    let devs = lab.pmem()?;
+    let (calm, mapped) = (true, true);
+    let started = at_work(lab, Ext4::ByteLog, &devs, Crew { calm, mapped }, 0)?;
+    let requests: Vec<u64> = started.iter().map(|(request, _)| *request).collect();
+    for _ in 0..FREEZES {
+        for what in ["freeze", "unfreeze"] {
+            for dev in &devs {
+                lab.must_run(&format!("busybox fsfreeze --{what} {}", dev.dir()))?;
+            }
+        }
+        let vm = lab.vm()?;
+        let acks = vm.acks()?;
+        let done = requests.iter().filter_map(|request| acks.get(request));
+        let done: u64 = done.map(|acks| acks.fsyncs).sum();
+        vm.wait_total(&requests, done + STEPS_BETWEEN)?;
+    }
+    let acks = lab.cut()?;
+    lab.with(Ext4::ByteLog)?;
+    for dev in &devs {
+        let log = lab.mount(dev, "dax=always,dax_fc_bytelog=on")?;
+        let commits = replayed(&log);
+        ensure!(commits > 0, "{}: nothing replayed: {log:?}", dev.label());
+        let mut steps = 0;
+        for (request, thread) in started.iter().filter(|(_, thread)| thread.dev == *dev) {
+            let mut thread = thread.clone();
+            thread.acked = acks.get(request).map(|acks| acks.fsyncs);
+            steps += thread.acked.unwrap_or(0);
+            thread.judge(lab)?;
+        }
+        let label = dev.label();
+        println!("   {label}: {steps} steps acknowledged, {commits} fast commits replayed");
+        lab.umount(&dev.dir())?;
+        lab.fsck_clean(dev)?;
+    }
+    Ok(())
 }
 
 /// As a root is mounted first: replayed, the bit cleared, and nothing written after.
