@@ -55,6 +55,10 @@ pub enum Cmd {
     Shutdown { dir: String, how: Shutdown },
     /// Have the journal written back: nothing.
     Checkpoint { dir: String },
+    /// Read the first bytes of a block device, and keep the kernel's copy of them: nothing.
+    Hold { path: String, bytes: usize },
+    /// Keep no such copies any more: nothing.
+    Release,
     /// Read a small text file: its contents.
     Read { path: String },
     /// Write a small text file: nothing.

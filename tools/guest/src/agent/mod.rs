@@ -7,6 +7,7 @@ mod cost;
 mod devices;
 mod exec;
 mod failing;
+mod hold;
 mod kmsg;
 mod mark;
 mod modules;

@@ -3,8 +3,8 @@
 //! workload runs on while others come in.
 
 use super::{
-    apart, cost, devices, exec, failing, kmsg, mark, modules, mounts, runner, shutdown, stats,
-    stress, trace,
+    apart, cost, devices, exec, failing, hold, kmsg, mark, modules, mounts, runner, shutdown,
+    stats, stress, trace,
 };
 use anyhow::{anyhow, Context, Result};
 use bytelog_guest::proto::{Cmd, FcStats, Message, Request, PORT};
@@ -97,6 +97,8 @@ fn answer(request: Request, link: &Link) -> Result<Value> {
         Cmd::Failing { nth, call } => value(failing::attempt(nth, &call)),
         Cmd::Shutdown { dir, how } => value(shutdown::shut_down(&dir, how)),
         Cmd::Checkpoint { dir } => value(shutdown::checkpoint(&dir)),
+        Cmd::Hold { path, bytes } => value(hold::hold(&path, bytes)),
+        Cmd::Release => value(hold::release()),
         Cmd::Read { path } => value(fs::read_to_string(&path).context(path)),
         Cmd::Write { path, data } => value(fs::write(&path, data).context(path)),
         Cmd::Workload { spec, dir, dev } => {

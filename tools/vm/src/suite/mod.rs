@@ -14,6 +14,7 @@ mod faults;
 mod features;
 pub mod fragmented;
 mod guard;
+mod held;
 mod hostile;
 mod modules;
 mod options;
@@ -59,6 +60,7 @@ fn all(kver: Option<&str>) -> impl Iterator<Item = &'static Test> + use<> {
         cuts::TESTS,
         faults::TESTS,
         shutdown::TESTS,
+        held::TESTS,
         guard::TESTS,
         fragmented::TESTS,
         external::TESTS,
