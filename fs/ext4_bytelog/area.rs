@@ -4,10 +4,7 @@
 
 use crate::{
     bytelog::reader::ReadArea,
-    kapi::{
-        dax::{DaxDevice, Mapping},
-        jbd2::Journal,
-    },
+    kapi::{dax::DaxDevice, jbd2::Journal, mapping::Mapping},
     refusal::Refusal,
 };
 use core::ops::Range;
@@ -48,7 +45,7 @@ impl ReadArea for FcArea {
     }
 
     fn copy_out(&self, off: u64, buf: &mut [u8]) -> Result {
-        self.0.lock()?.copy_out(off, buf)
+        self.0.lock().copy_out(off, buf)
     }
 }
 

@@ -15,9 +15,10 @@ use crate::{
     kapi::{
         block::BlockDevice,
         checksum::KernelCrc32c,
-        dax::{DaxDevice, Locked, Mapping},
+        dax::DaxDevice,
         fc_backend::Waits,
         jbd2::Journal,
+        mapping::{Locked, Mapping},
         pmem, random,
         super_block::SuperBlock,
         zeroed,
@@ -98,11 +99,8 @@ impl<'a> PmemMedium<'a> {
 
     /// The mapping, to be accessed.
     #[inline]
-    fn locked(&mut self) -> Result<&Locked<'a>> {
-        Ok(match &mut self.locked {
-            Some(locked) => locked,
-            none => none.insert(self.mapping.lock()?),
-        })
+    fn locked(&mut self) -> &mut Locked<'a> {
+        self.locked.get_or_insert_with(|| self.mapping.lock())
     }
 }
 
@@ -111,13 +109,13 @@ impl Medium for PmemMedium<'_> {
 
     #[inline]
     fn copy_in(&mut self, off: u64, bytes: &[u8]) -> Result {
-        self.locked()?.copy_in(off, bytes)
+        self.locked().copy_in(off, bytes)
     }
 
     #[inline]
     fn write_back(&mut self, off: u64, len: u64) -> Result {
         self.stats.written_back_bytes.add(len);
-        self.locked()?.write_back(off, len.try_into()?)
+        self.locked().write_back(off, len.try_into()?)
     }
 
     #[inline]

@@ -2,7 +2,7 @@
 
 //! Why a mount is not served by ByteLog: the cause and the way out, one line.
 
-use crate::kapi::errno;
+use crate::kapi::{dax::AccessError, errno};
 use kernel::{fmt, prelude::*};
 
 /// A reason for not serving a mount.
@@ -26,6 +26,13 @@ pub(crate) enum Refusal {
         /// Blocks in the area.
         blocks: u64,
     },
+    /// The area is not within the journal's device.
+    Beyond {
+        /// Bytes that the device would have to have.
+        end: u64,
+        /// Bytes that it has.
+        device: u64,
+    },
     /// The area cannot be mapped.
     Map(Error),
     /// The area cannot be written.
@@ -36,11 +43,11 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// What an error means that came of mapping the area.
-    pub(crate) fn of_mapping(error: Error) -> Self {
-        if error == ENOMEM {
-            Refusal::NoMemory
-        } else {
-            Refusal::Map(error)
+    pub(crate) fn of_mapping(error: AccessError) -> Self {
+        match error {
+            AccessError::Beyond { end, device } => Refusal::Beyond { end, device },
+            AccessError::Failed(error) if error == ENOMEM => Refusal::NoMemory,
+            AccessError::Failed(error) => Refusal::Map(error),
         }
     }
 
@@ -60,6 +67,7 @@ impl Refusal {
                 errno::not_supported()
             }
             Refusal::AreaTooSmall { .. } => ENOSPC,
+            Refusal::Beyond { .. } => ENXIO,
             Refusal::Map(error) | Refusal::Write(error) => error,
             Refusal::NoMemory => ENOMEM,
         }
@@ -89,6 +97,13 @@ impl fmt::Display for Refusal {
                 f,
                 "the fast-commit area of {blocks} blocks is too small; make the journal with \
                  mke2fs -J fast_commit_size=256 or larger"
+            ),
+            Refusal::Beyond { end, device } => write!(
+                f,
+                "the fast-commit area reaches to {} KiB on the journal's device, which ends at \
+                 {} KiB; check that the device has its full size, and the filesystem with e2fsck",
+                end.div_ceil(1024),
+                device / 1024
             ),
             Refusal::Map(error) => write!(
                 f,

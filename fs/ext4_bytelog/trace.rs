@@ -5,7 +5,7 @@
 use crate::{
     bytelog::{reader::Log as LogSummary, writer::Commit},
     fallback::Fallback,
-    kapi::{dax::Mapping, super_block::SuperBlock, tracepoint::declare_traces},
+    kapi::{mapping::Mapping, super_block::SuperBlock, tracepoint::declare_traces},
 };
 use kernel::ffi::c_int;
 

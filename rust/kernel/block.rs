@@ -8,6 +8,9 @@ use crate::bindings;
 use core::ptr::NonNull;
 use kernel::{error::to_result, prelude::*};
 
+/// Bytes of a sector, the unit of `struct block_device`.
+const SECTOR_SIZE: u64 = 512;
+
 /// A block device that somebody else holds open.
 ///
 /// # Invariants
@@ -38,6 +41,14 @@ impl BlockDevice {
     /// The raw pointer, valid as long as `self` may be used.
     pub(crate) fn as_ptr(self) -> *mut bindings::block_device {
         self.0.as_ptr()
+    }
+
+    /// Size in bytes, as of now.
+    pub(crate) fn len(self) -> u64 {
+        // SAFETY: By the type invariants the device is valid; an aligned word, which
+        // others may change.
+        let sectors = unsafe { (&raw const (*self.0.as_ptr()).bd_nr_sectors).read_volatile() };
+        sectors.saturating_mul(SECTOR_SIZE)
     }
 
     /// Makes everything that the device has completed durable. Sleeps.

@@ -15,6 +15,7 @@ pub(crate) mod errno;
 pub(crate) mod exclusive;
 pub(crate) mod fc_backend;
 pub(crate) mod jbd2;
+pub(crate) mod mapping;
 pub(crate) mod pmem;
 pub(crate) mod random;
 pub(crate) mod super_block;

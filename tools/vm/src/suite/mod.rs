@@ -4,6 +4,7 @@
 
 mod again;
 mod allocations;
+mod beyond;
 mod counts;
 pub mod crew;
 mod cuts;
@@ -64,6 +65,7 @@ fn all(kver: Option<&str>) -> impl Iterator<Item = &'static Test> + use<> {
         guard::TESTS,
         fragmented::TESTS,
         external::TESTS,
+        beyond::TESTS,
         hostile::TESTS,
         tool::TESTS,
         version1::TESTS,

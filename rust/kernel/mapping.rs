@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mappings of scattered blocks of a DAX device.
+//!
+//! C header: [`include/linux/dax.h`](srctree/include/linux/dax.h)
+
+use super::{
+    dax::{AccessError, DaxDevice, ReadGuard},
+    pmem,
+};
+use crate::bindings;
+use core::{ops::Range, ptr::NonNull};
+use kernel::{ffi::c_void, page::PAGE_SIZE, prelude::*};
+
+/// One virtually contiguous piece of a [`Mapping`].
+///
+/// `at` is where it begins in the mapping, `offset` where on the block device, and
+/// `addr` where it has been mapped for `len` bytes. All are multiples of the page
+/// size. Whether it still is mapped there [`Locked::confirm`] asks.
+struct Segment {
+    at: u64,
+    offset: u64,
+    len: usize,
+    addr: NonNull<u8>,
+}
+
+/// Blocks of a DAX device, mapped in a given order as one range of bytes.
+///
+/// The bytes are memory that others may change at any time. They are copied in
+/// and out and never borrowed.
+///
+/// # Invariants
+///
+/// The segments are sorted, follow one another without a gap from offset 0, and
+/// add up to `len`.
+pub(crate) struct Mapping {
+    dev: DaxDevice,
+    segments: KVVec<Segment>,
+    len: u64,
+    synchronous: bool,
+}
+
+// SAFETY: The addresses are those of device memory, mapped for everybody.
+unsafe impl Send for Mapping {}
+// SAFETY: The bytes are only copied, under the DAX read lock; who writes where
+// is the business of the caller, as it is with any device memory.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps the runs of bytes of the block device that `runs` yields, as
+    /// (offset, length), both multiples of the page size, in their order.
+    ///
+    /// Fails with what `runs` or the device fails with, `EINVAL` for a run that
+    /// is empty or not page aligned; and if one is not within the device.
+    pub(crate) fn new(
+        dev: DaxDevice,
+        runs: impl Iterator<Item = Result<(u64, usize)>>,
+    ) -> Result<Self, AccessError> {
+        let mut segments = KVVec::new();
+        let mut total = 0u64;
+        let guard = dev.read_lock();
+        for run in runs {
+            let (mut offset, mut len) = run?;
+            if len == 0 || len % PAGE_SIZE != 0 || offset % PAGE_SIZE as u64 != 0 {
+                return Err(EINVAL.into());
+            }
+            while len > 0 {
+                let (addr, got) = dev.access(&guard, offset, len)?;
+                let got = got.min(len);
+                if got == 0 {
+                    return Err(ENXIO.into());
+                }
+                // INVARIANT: The segment follows the one before it.
+                segments
+                    .push(
+                        Segment {
+                            at: total,
+                            offset,
+                            len: got,
+                            addr,
+                        },
+                        GFP_KERNEL,
+                    )
+                    .map_err(Error::from)?;
+                total = total.checked_add(got as u64).ok_or(EOVERFLOW)?;
+                offset = offset.checked_add(got as u64).ok_or(EOVERFLOW)?;
+                len -= got;
+            }
+        }
+        drop(guard);
+        let synchronous = dev.is_synchronous();
+        // INVARIANT: By the loop above.
+        Ok(Self {
+            dev,
+            segments,
+            len: total,
+            synchronous,
+        })
+    }
+
+    /// Length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Number of virtually contiguous pieces.
+    pub(crate) fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// See [`DaxDevice::is_synchronous`].
+    pub(crate) fn is_synchronous(&self) -> bool {
+        self.synchronous
+    }
+
+    /// Keeps what is mapped in place until the result is dropped.
+    pub(crate) fn lock(&self) -> Locked<'_> {
+        // INVARIANT: The guard is of this mapping's device; nothing is confirmed.
+        Locked {
+            guard: self.dev.read_lock(),
+            mapping: self,
+            confirmed: 0..0,
+        }
+    }
+
+    /// Calls `f` with the segment, the first byte in it and the number of bytes of
+    /// each piece of `[offset, offset + len)`, in order.
+    ///
+    /// Fails with `EFAULT` if the range is not within the mapping, or with what
+    /// `f` fails with.
+    fn for_each_piece(
+        &self,
+        offset: u64,
+        len: usize,
+        mut f: impl FnMut(&Segment, usize, usize) -> Result,
+    ) -> Result {
+        let end = offset.checked_add(len as u64).ok_or(EFAULT)?;
+        if end > self.len {
+            return Err(EFAULT);
+        }
+        let mut offset = offset;
+        let first = self
+            .segments
+            .partition_point(|s| s.at + s.len as u64 <= offset);
+        for segment in self.segments.iter().skip(first) {
+            if offset >= end {
+                break;
+            }
+            // Within the segment: it is the first that ends beyond `offset`, and
+            // begins where the one before it ends.
+            let skip = (offset - segment.at) as usize;
+            let piece = (segment.len - skip).min((end - offset) as usize);
+            f(segment, skip, piece)?;
+            offset += piece as u64;
+        }
+        Ok(())
+    }
+
+    /// The first segment, if `[0, end)` lies in it, as nearly every log does.
+    #[inline]
+    fn first(&self, end: u64) -> Option<&Segment> {
+        self.segments
+            .first()
+            .filter(|first| end <= first.len as u64)
+    }
+}
+
+/// A mapping whose bytes can be accessed.
+///
+/// A device can come to be another while nobody holds the lock: the table of a
+/// device mapper is loaded anew, and what was below it is taken away. So every byte
+/// is asked for again before it is touched.
+///
+/// # Invariants
+///
+/// `guard` is the DAX read lock. `confirmed` is within `mapping`, and mapped at its
+/// segments' addresses for as long as `guard` exists: the device has said so since
+/// it was taken.
+pub(crate) struct Locked<'a> {
+    guard: ReadGuard,
+    mapping: &'a Mapping,
+    confirmed: Range<u64>,
+}
+
+impl Locked<'_> {
+    /// Sees to it that `[offset, offset + len)` is mapped where it has been. Returns
+    /// where that is, if it lies in one piece, the mapping's first.
+    ///
+    /// Fails with `EFAULT` if the range is not within the mapping, with `ENXIO` if it
+    /// is elsewhere now, or with what the device fails with, such as `EHWPOISON`.
+    #[inline]
+    fn confirm(&mut self, offset: u64, len: usize) -> Result<Option<*mut u8>> {
+        let end = offset.checked_add(len as u64).ok_or(EFAULT)?;
+        if offset < self.confirmed.start || end > self.confirmed.end {
+            self.ask(offset, end)?;
+        }
+        let first = self.mapping.first(end);
+        Ok(first.map(|first| first.addr.as_ptr().wrapping_add(offset as usize)))
+    }
+
+    /// Asks the device for `[offset, end)`.
+    fn ask(&mut self, offset: u64, end: u64) -> Result {
+        let len = usize::try_from(end.saturating_sub(offset))?;
+        let Self { guard, mapping, .. } = self;
+        let ask = |segment: &Segment, skip: usize, len: usize| {
+            let from = skip - skip % PAGE_SIZE;
+            let touched = skip - from + len;
+            let (addr, got) = mapping
+                .dev
+                .access(guard, segment.offset + from as u64, touched)
+                .map_err(AccessError::errno)?;
+            if addr.as_ptr() == segment.addr.as_ptr().wrapping_add(from) && got >= touched {
+                Ok(())
+            } else {
+                Err(ENXIO)
+            }
+        };
+        match mapping.first(end) {
+            Some(first) => ask(first, offset as usize, len)?,
+            None => mapping.for_each_piece(offset, len, ask)?,
+        }
+        // INVARIANT: The device has just said so, and before of what is joined.
+        self.confirmed = match self.confirmed {
+            Range { start, end: before } if before == offset => start..end,
+            _ => offset..end,
+        };
+        Ok(())
+    }
+
+    /// Stores `bytes` at `offset`. They are not durable by that.
+    #[inline]
+    pub(crate) fn copy_in(&mut self, offset: u64, bytes: &[u8]) -> Result {
+        if let Some(addr) = self.confirm(offset, bytes.len())? {
+            // SAFETY: By the type invariants, as confirmed, that many bytes are mapped
+            // there, and our DRAM does not overlap the device.
+            unsafe { pmem::copy(addr, bytes) };
+            return Ok(());
+        }
+        self.copy_in_pieces(offset, bytes)
+    }
+
+    /// As [`Self::copy_in`], of what has been confirmed.
+    #[cold]
+    fn copy_in_pieces(&self, offset: u64, bytes: &[u8]) -> Result {
+        let mut rest = bytes;
+        self.mapping
+            .for_each_piece(offset, bytes.len(), |segment, skip, len| {
+                let (now, later) = rest.split_at_checked(len).ok_or(EFAULT)?;
+                rest = later;
+                let addr = segment.addr.as_ptr().wrapping_add(skip);
+                // SAFETY: By the type invariants, as confirmed, `len` bytes are mapped
+                // there, which `now` has; and our DRAM does not overlap the device.
+                unsafe { pmem::copy(addr, now) };
+                Ok(())
+            })
+    }
+
+    /// Copies bytes from `offset` to `out`. Fails with `EIO` if the media does
+    /// (a poisoned line), without a machine check.
+    pub(crate) fn copy_out(&mut self, offset: u64, out: &mut [u8]) -> Result {
+        self.confirm(offset, out.len())?;
+        let mut rest = &mut *out;
+        let len = rest.len();
+        self.mapping
+            .for_each_piece(offset, len, |segment, skip, len| {
+                let (now, later) = core::mem::take(&mut rest)
+                    .split_at_mut_checked(len)
+                    .ok_or(EFAULT)?;
+                rest = later;
+                let count = u32::try_from(len)?;
+                let addr = segment.addr.as_ptr().wrapping_add(skip);
+                // SAFETY: By the type invariants, as confirmed, `len` bytes are mapped
+                // there; `now` is valid for writes of that length.
+                let left = unsafe {
+                    bindings::copy_mc_to_kernel(
+                        now.as_mut_ptr().cast(),
+                        addr.cast::<c_void>(),
+                        count,
+                    )
+                };
+                if left == 0 {
+                    Ok(())
+                } else {
+                    Err(EIO)
+                }
+            })
+    }
+
+    /// Starts the write-back of the cache lines that `[offset, offset + len)`
+    /// touches, if caches in front of the device are volatile at all. A fence
+    /// completes it.
+    #[inline]
+    pub(crate) fn write_back(&mut self, offset: u64, len: usize) -> Result {
+        if !self.mapping.dev.has_write_cache() {
+            return Ok(());
+        }
+        if let Some(addr) = self.confirm(offset, len)? {
+            // SAFETY: By the type invariants, as confirmed, that many bytes are mapped
+            // there.
+            unsafe { pmem::write_back(addr, len) };
+            return Ok(());
+        }
+        self.write_back_pieces(offset, len)
+    }
+
+    /// As [`Self::write_back`], of what has been confirmed.
+    #[cold]
+    fn write_back_pieces(&self, offset: u64, len: usize) -> Result {
+        self.mapping
+            .for_each_piece(offset, len, |segment, skip, len| {
+                let addr = segment.addr.as_ptr().wrapping_add(skip);
+                // SAFETY: By the type invariants, as confirmed, `len` bytes are mapped
+                // there.
+                unsafe { pmem::write_back(addr, len) };
+                Ok(())
+            })
+    }
+}
