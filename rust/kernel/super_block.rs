@@ -17,7 +17,8 @@ use kernel::prelude::*;
 #[derive(Clone, Copy)]
 pub(crate) struct SuperBlock(NonNull<bindings::super_block>);
 
-// SAFETY: What is read here does not change while a filesystem is mounted.
+// SAFETY: What is read here is set before the backend is attached and does not change
+// after, but for the UUID, of which `uuid()` tells.
 unsafe impl Send for SuperBlock {}
 // SAFETY: As above.
 unsafe impl Sync for SuperBlock {}
@@ -51,9 +52,11 @@ impl SuperBlock {
         unsafe { (*self.0.as_ptr()).s_dev }
     }
 
-    /// The filesystem's UUID.
+    /// The filesystem's UUID. Only for the backend's start and for replay.
     pub(crate) fn uuid(&self) -> [u8; 16] {
-        // SAFETY: Valid by the type invariants; set once, before.
+        // SAFETY: Valid by the type invariants. ext4 writes it when it reads its
+        // superblock and once more right before it starts the backend, in the thread
+        // that mounts or remounts, which is the one that is here.
         unsafe { (*self.0.as_ptr()).s_uuid.b }
     }
 
