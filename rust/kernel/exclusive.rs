@@ -4,6 +4,7 @@
 
 use core::{
     cell::UnsafeCell,
+    marker::PhantomData,
     ops::{Deref, DerefMut},
     sync::atomic::{
         AtomicBool,
@@ -43,12 +44,22 @@ impl<T> Exclusive<T> {
             return Err(EBUSY);
         }
         // INVARIANT: It was not set, so there is no other.
-        Ok(Entered(self))
+        Ok(Entered {
+            exclusive: self,
+            value: PhantomData,
+        })
     }
 }
 
 /// The use of an [`Exclusive`] value.
-pub(crate) struct Entered<'a, T>(&'a Exclusive<T>);
+pub(crate) struct Entered<'a, T> {
+    exclusive: &'a Exclusive<T>,
+    /// What this can be shared for is the value's to say, not that of [`Exclusive`].
+    value: PhantomData<*mut T>,
+}
+
+// SAFETY: A shared `Entered` gives shared references to the value, no more.
+unsafe impl<T: Sync> Sync for Entered<'_, T> {}
 
 impl<T> Deref for Entered<'_, T> {
     type Target = T;
@@ -56,7 +67,7 @@ impl<T> Deref for Entered<'_, T> {
     #[inline]
     fn deref(&self) -> &T {
         // SAFETY: By the type invariants of `Exclusive` nobody else has the value.
-        unsafe { &*self.0.value.get() }
+        unsafe { &*self.exclusive.value.get() }
     }
 }
 
@@ -64,13 +75,13 @@ impl<T> DerefMut for Entered<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: As above.
-        unsafe { &mut *self.0.value.get() }
+        unsafe { &mut *self.exclusive.value.get() }
     }
 }
 
 impl<T> Drop for Entered<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.0.busy.store(false, Release);
+        self.exclusive.busy.store(false, Release);
     }
 }
