@@ -21,7 +21,11 @@ static BEGUN: SetOnce<()> = SetOnce::new();
 static READY: SetOnce<()> = SetOnce::new();
 
 /// The directory, for as long as the module is loaded.
-pub(crate) struct Root;
+///
+/// # Invariants
+///
+/// Made by [`Root::new`] only, which succeeds once.
+pub(crate) struct Root(());
 
 impl Root {
     /// Creates the directory. Fails with `EEXIST` if that has been done.
@@ -33,7 +37,8 @@ impl Root {
         unsafe { ROOT.init() };
         READY.populate(());
         *ROOT.lock() = Some(Dir::new(name));
-        Ok(Self)
+        // INVARIANT: `BEGUN` lets one caller get here.
+        Ok(Self(()))
     }
 
     /// The directory, while a [`Root`] exists.
