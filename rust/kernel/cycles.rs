@@ -33,9 +33,10 @@ pub(crate) struct CycleClock {
 }
 
 impl CycleClock {
-    /// The clock of this machine.
+    /// The clock of this machine, as well as its speed is known by now.
     pub(crate) fn new() -> Self {
-        // SAFETY: Reading a variable that does not change has no requirements.
+        // SAFETY: C reads a variable, one word, which the kernel may still refine a
+        // while after boot.
         let khz = unsafe { bindings::bytelog_cycles_khz() };
         Self {
             scale: (1_000_000u64 << 32).checked_div(khz).unwrap_or(0),

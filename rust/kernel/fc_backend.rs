@@ -216,9 +216,9 @@ impl<T: Backend> OperationsVTable<T> {
 
     /// # Safety
     ///
-    /// Called by ext4 only, before `jbd2_journal_load()`: `sb` and `journal` are
-    /// valid until the journal is destroyed, `sb` until after the detach, and
-    /// `data` is valid for a write.
+    /// Called by ext4 only, before `jbd2_journal_load()` or, during it, by ext4's own
+    /// replay callback: `sb` and `journal` are valid until the journal is destroyed,
+    /// `sb` until after the detach, and `data` is valid for a write.
     unsafe extern "C" fn attach_callback(
         sb: *mut bindings::super_block,
         journal: *mut bindings::journal_t,
@@ -231,8 +231,9 @@ impl<T: Backend> OperationsVTable<T> {
             // SAFETY: By the safety requirements of this function; `T` learns of
             // the detach, after which it is not called again.
             let journal = unsafe { Journal::from_raw(NonNull::new(journal).ok_or(EINVAL)?) };
-            // SAFETY: As above.
-            let replay = unsafe { (*journal.as_ptr()).j_fc_replay_callback }.ok_or(EINVAL)?;
+            // SAFETY: By the safety requirements of this function nobody recovers the
+            // journal, or the caller, in its replay callback.
+            let replay = unsafe { journal.replay() }.ok_or(EINVAL)?;
             let flags = AttachFlags(flags);
             let room = KBox::new_uninit(GFP_KERNEL).map_err(|_| T::no_memory(sb, flags))?;
             let instance = room.write(Instance {
@@ -240,10 +241,9 @@ impl<T: Backend> OperationsVTable<T> {
                 journal,
                 replay,
             });
-            // SAFETY: The journal is not loaded yet, or (attached out of its own
-            // replay callback) the caller is the one who recovers it. The module
-            // stays pinned until after the journal is destroyed.
-            unsafe { journal.replace_replay(Self::replay_callback) };
+            // SAFETY: As above. ext4 keeps the module pinned until after the journal is
+            // destroyed.
+            unsafe { journal.set_replay(Self::replay_callback) };
             // SAFETY: `data` is valid for a write.
             unsafe { *data = KBox::into_raw(instance).cast() };
             Ok(0)
@@ -252,8 +252,8 @@ impl<T: Backend> OperationsVTable<T> {
 
     /// # Safety
     ///
-    /// Called by ext4 only, at most once, with `data` as attached and no commit
-    /// running.
+    /// Called by ext4 only, with `data` as attached, before the first commit; again
+    /// only if it has failed.
     unsafe extern "C" fn start_callback(data: *mut c_void) -> c_int {
         // SAFETY: By the safety requirements of this function.
         let instance = unsafe { Self::instance(data) };
@@ -356,7 +356,8 @@ pub(crate) struct Registration<T: Backend> {
     _backend: PhantomData<T>,
 }
 
-// SAFETY: The operations are only touched by ext4, under its own lock.
+// SAFETY: The operations are not written to once they are registered, but for the list
+// that ext4 keeps under its own lock; they belong to no thread.
 unsafe impl<T: Backend> Send for Registration<T> {}
 // SAFETY: As above; nothing is reachable through a shared reference.
 unsafe impl<T: Backend> Sync for Registration<T> {}

@@ -118,15 +118,27 @@ impl Journal {
         Ok(at)
     }
 
-    /// Installs a replay callback and returns the one before it.
+    /// The replay callback.
     ///
     /// # Safety
     ///
-    /// Nobody may be recovering the journal, and `new` must be callable for as
-    /// long as the journal exists.
-    pub(crate) unsafe fn replace_replay(self, new: ReplayCallback) -> Option<ReplayCallback> {
+    /// As [`Self::set_replay`], but for what is said of `new`.
+    pub(crate) unsafe fn replay(self) -> Option<ReplayCallback> {
         // SAFETY: Valid by the type invariants; no concurrent access by the
         // safety requirements of this function.
-        unsafe { (*self.0.as_ptr()).j_fc_replay_callback.replace(new) }
+        unsafe { (*self.0.as_ptr()).j_fc_replay_callback }
+    }
+
+    /// Installs a replay callback.
+    ///
+    /// # Safety
+    ///
+    /// The journal is not being recovered, or the caller is its replay callback. `new`
+    /// must be callable until the journal is destroyed or has another callback.
+    pub(crate) unsafe fn set_replay(self, new: ReplayCallback) {
+        // SAFETY: Valid by the type invariants; no concurrent access by the
+        // safety requirements of this function: jbd2 reads this for each block while it
+        // recovers the journal, in one thread.
+        unsafe { (*self.0.as_ptr()).j_fc_replay_callback = Some(new) };
     }
 }
