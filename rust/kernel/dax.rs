@@ -45,16 +45,6 @@ impl From<Error> for AccessError {
     }
 }
 
-impl AccessError {
-    /// The error code.
-    pub(crate) fn errno(self) -> Error {
-        match self {
-            Self::Beyond { .. } => ENXIO,
-            Self::Failed(error) => error,
-        }
-    }
-}
-
 // SAFETY: DAX devices are reference counted and may be used from any context.
 unsafe impl Send for DaxDevice {}
 // SAFETY: As above; C synchronises what the methods touch.
@@ -100,16 +90,15 @@ impl DaxDevice {
         ReadGuard(unsafe { bindings::dax_read_lock() })
     }
 
-    /// Asks where the pages are mapped that `[offset, offset + len)` bytes of the
-    /// block device touch. Returns the address of `offset`'s page, and how many
-    /// bytes from there on are accessible without a gap, for as long as the guard
-    /// exists. Fails with `ENXIO` once the device has been removed.
+    /// Asks where `[offset, offset + len)` bytes of the block device are mapped; both are
+    /// multiples of the page size. Returns a part of them, from `offset` on, that is
+    /// mapped without a gap. Fails with `ENXIO` once the device has been removed.
     pub(super) fn access(
         &self,
-        _guard: &ReadGuard,
+        guard: &ReadGuard,
         offset: u64,
         len: usize,
-    ) -> Result<(NonNull<u8>, usize), AccessError> {
+    ) -> Result<Extent, AccessError> {
         // Drivers do not look at it: pmem adds any offset to its address.
         let end = offset.saturating_add(len as u64);
         if end > self.len {
@@ -118,30 +107,90 @@ impl DaxDevice {
                 device: self.len,
             });
         }
-        Ok(self.direct_access(offset / PAGE, end.div_ceil(PAGE))?)
+        let offset = self.start.checked_add(offset).ok_or(EINVAL)?;
+        let page = usize::try_from(offset / PAGE).map_err(Error::from)?;
+        let (got, addr) = self.direct_access(guard, page, len / PAGE_SIZE);
+        to_result(got.min(0) as i32)?;
+        let pages = usize::try_from(got).map_err(Error::from)?;
+        // INVARIANT: As the device says; it returns no more than it is asked for.
+        Ok(Extent {
+            page,
+            addr: NonNull::new(addr).ok_or(ENXIO)?,
+            len: pages.saturating_mul(PAGE_SIZE).min(len),
+        })
     }
 
-    /// Asks for pages of the block device, as [`Self::access`], which has compared
-    /// them with its length and has the lock.
-    fn direct_access(&self, first: u64, end: u64) -> Result<(NonNull<u8>, usize)> {
-        let at = (self.start / PAGE).checked_add(first).ok_or(EINVAL)?;
-        let pages = end.checked_sub(first).ok_or(EINVAL)?;
+    /// Asks whether those pages of `extent`, one of this device, are mapped where they
+    /// have been that the bytes from `skip` to `end` of it touch. If so they are for as
+    /// long as the guard exists: whoever takes a device away makes it dead first, and
+    /// then waits for everybody who holds the lock.
+    ///
+    /// Fails with `ENXIO` if they are elsewhere now, or the device is gone; or with what
+    /// it fails with, such as `EHWPOISON`.
+    #[inline]
+    pub(super) fn confirm(
+        &self,
+        guard: &ReadGuard,
+        extent: &Extent,
+        skip: usize,
+        end: usize,
+    ) -> Result {
+        let first = skip / PAGE_SIZE;
+        let pages = end.div_ceil(PAGE_SIZE).saturating_sub(first);
+        let page = extent.page.wrapping_add(first);
+        let was = extent.addr.as_ptr().wrapping_add(first * PAGE_SIZE);
+        let (got, addr) = self.direct_access(guard, page, pages);
+        if got == pages as isize && addr == was {
+            return Ok(());
+        }
+        to_result(got.min(0) as i32)?;
+        Err(ENXIO)
+    }
+
+    /// `dax_direct_access()`: how many pages from `page` on are accessible, or an error,
+    /// and where they are.
+    #[inline]
+    fn direct_access(&self, _guard: &ReadGuard, page: usize, pages: usize) -> (isize, *mut u8) {
         let mut addr: *mut c_void = ptr::null_mut();
-        // SAFETY: By the type invariants `dev` is valid; the only caller has the
-        // guard of the read lock that the call needs; the pfn is not asked for.
+        // SAFETY: By the type invariants `dev` is valid; the guard is the read lock that
+        // the call needs; the pfn is not asked for.
         let got = unsafe {
             bindings::dax_direct_access(
                 self.dev.as_ptr(),
-                at.try_into()?,
-                pages.try_into()?,
+                page,
+                pages as isize,
                 bindings::dax_access_mode_DAX_ACCESS,
                 &mut addr,
                 ptr::null_mut(),
             )
         };
-        let got = usize::try_from(to_result(got.min(0) as i32).map(|()| got)?)?;
-        let addr = NonNull::new(addr.cast::<u8>()).ok_or(ENXIO)?;
-        Ok((addr, got.saturating_mul(PAGE_SIZE)))
+        (got, addr.cast())
+    }
+}
+
+/// Pages of a DAX device that have been mapped without a gap.
+///
+/// # Invariants
+///
+/// The device has said so: `len` bytes from its page number `page` on were at `addr`.
+/// Whether they still are [`DaxDevice::confirm`] asks.
+pub(super) struct Extent {
+    page: usize,
+    addr: NonNull<u8>,
+    len: usize,
+}
+
+impl Extent {
+    /// Bytes, a multiple of the page size.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The address that byte `skip` had.
+    #[inline]
+    pub(super) fn at(&self, skip: usize) -> *mut u8 {
+        self.addr.as_ptr().wrapping_add(skip)
     }
 }
 

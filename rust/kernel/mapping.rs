@@ -5,23 +5,17 @@
 //! C header: [`include/linux/dax.h`](srctree/include/linux/dax.h)
 
 use super::{
-    dax::{AccessError, DaxDevice, ReadGuard},
+    dax::{AccessError, DaxDevice, Extent, ReadGuard},
     pmem,
 };
 use crate::bindings;
-use core::{ops::Range, ptr::NonNull};
+use core::ops::Range;
 use kernel::{ffi::c_void, page::PAGE_SIZE, prelude::*};
 
-/// One virtually contiguous piece of a [`Mapping`].
-///
-/// `at` is where it begins in the mapping, `offset` where on the block device, and
-/// `addr` where it has been mapped for `len` bytes. All are multiples of the page
-/// size. Whether it still is mapped there [`Locked::confirm`] asks.
+/// One virtually contiguous piece of a [`Mapping`], and where in that it begins.
 struct Segment {
     at: u64,
-    offset: u64,
-    len: usize,
-    addr: NonNull<u8>,
+    extent: Extent,
 }
 
 /// Blocks of a DAX device, mapped in a given order as one range of bytes.
@@ -65,22 +59,14 @@ impl Mapping {
                 return Err(EINVAL.into());
             }
             while len > 0 {
-                let (addr, got) = dev.access(&guard, offset, len)?;
-                let got = got.min(len);
+                let extent = dev.access(&guard, offset, len)?;
+                let got = extent.len();
                 if got == 0 {
                     return Err(ENXIO.into());
                 }
                 // INVARIANT: The segment follows the one before it.
                 segments
-                    .push(
-                        Segment {
-                            at: total,
-                            offset,
-                            len: got,
-                            addr,
-                        },
-                        GFP_KERNEL,
-                    )
+                    .push(Segment { at: total, extent }, GFP_KERNEL)
                     .map_err(Error::from)?;
                 total = total.checked_add(got as u64).ok_or(EOVERFLOW)?;
                 offset = offset.checked_add(got as u64).ok_or(EOVERFLOW)?;
@@ -123,8 +109,8 @@ impl Mapping {
         }
     }
 
-    /// Calls `f` with the segment, the first byte in it and the number of bytes of
-    /// each piece of `[offset, offset + len)`, in order.
+    /// Calls `f` with the extent, the first byte in it and the number of bytes of each
+    /// piece of `[offset, offset + len)`, in order.
     ///
     /// Fails with `EFAULT` if the range is not within the mapping, or with what
     /// `f` fails with.
@@ -132,7 +118,7 @@ impl Mapping {
         &self,
         offset: u64,
         len: usize,
-        mut f: impl FnMut(&Segment, usize, usize) -> Result,
+        mut f: impl FnMut(&Extent, usize, usize) -> Result,
     ) -> Result {
         let end = offset.checked_add(len as u64).ok_or(EFAULT)?;
         if end > self.len {
@@ -141,7 +127,7 @@ impl Mapping {
         let mut offset = offset;
         let first = self
             .segments
-            .partition_point(|s| s.at + s.len as u64 <= offset);
+            .partition_point(|s| s.at + s.extent.len() as u64 <= offset);
         for segment in self.segments.iter().skip(first) {
             if offset >= end {
                 break;
@@ -149,19 +135,18 @@ impl Mapping {
             // Within the segment: it is the first that ends beyond `offset`, and
             // begins where the one before it ends.
             let skip = (offset - segment.at) as usize;
-            let piece = (segment.len - skip).min((end - offset) as usize);
-            f(segment, skip, piece)?;
+            let piece = (segment.extent.len() - skip).min((end - offset) as usize);
+            f(&segment.extent, skip, piece)?;
             offset += piece as u64;
         }
         Ok(())
     }
 
-    /// The first segment, if `[0, end)` lies in it, as nearly every log does.
+    /// The first extent, if `[0, end)` lies in it, as nearly every log does.
     #[inline]
-    fn first(&self, end: u64) -> Option<&Segment> {
-        self.segments
-            .first()
-            .filter(|first| end <= first.len as u64)
+    fn first(&self, end: u64) -> Option<&Extent> {
+        let first = &self.segments.first()?.extent;
+        (end <= first.len() as u64).then_some(first)
     }
 }
 
@@ -195,29 +180,17 @@ impl Locked<'_> {
             self.ask(offset, end)?;
         }
         let first = self.mapping.first(end);
-        Ok(first.map(|first| first.addr.as_ptr().wrapping_add(offset as usize)))
+        Ok(first.map(|first| first.at(offset as usize)))
     }
 
     /// Asks the device for `[offset, end)`.
     fn ask(&mut self, offset: u64, end: u64) -> Result {
-        let len = usize::try_from(end.saturating_sub(offset))?;
-        let Self { guard, mapping, .. } = self;
-        let ask = |segment: &Segment, skip: usize, len: usize| {
-            let from = skip - skip % PAGE_SIZE;
-            let touched = skip - from + len;
-            let (addr, got) = mapping
-                .dev
-                .access(guard, segment.offset + from as u64, touched)
-                .map_err(AccessError::errno)?;
-            if addr.as_ptr() == segment.addr.as_ptr().wrapping_add(from) && got >= touched {
-                Ok(())
-            } else {
-                Err(ENXIO)
+        match self.mapping.first(end) {
+            Some(first) => {
+                let dev = &self.mapping.dev;
+                dev.confirm(&self.guard, first, offset as usize, end as usize)?;
             }
-        };
-        match mapping.first(end) {
-            Some(first) => ask(first, offset as usize, len)?,
-            None => mapping.for_each_piece(offset, len, ask)?,
+            None => self.ask_pieces(offset, end)?,
         }
         // INVARIANT: The device has just said so, and before of what is joined.
         self.confirmed = match self.confirmed {
@@ -225,6 +198,16 @@ impl Locked<'_> {
             _ => offset..end,
         };
         Ok(())
+    }
+
+    #[cold]
+    fn ask_pieces(&self, offset: u64, end: u64) -> Result {
+        let len = usize::try_from(end.saturating_sub(offset))?;
+        self.mapping
+            .for_each_piece(offset, len, |extent, skip, len| {
+                let dev = &self.mapping.dev;
+                dev.confirm(&self.guard, extent, skip, skip + len)
+            })
     }
 
     /// Stores `bytes` at `offset`. They are not durable by that.
@@ -244,10 +227,10 @@ impl Locked<'_> {
     fn copy_in_pieces(&self, offset: u64, bytes: &[u8]) -> Result {
         let mut rest = bytes;
         self.mapping
-            .for_each_piece(offset, bytes.len(), |segment, skip, len| {
+            .for_each_piece(offset, bytes.len(), |extent, skip, len| {
                 let (now, later) = rest.split_at_checked(len).ok_or(EFAULT)?;
                 rest = later;
-                let addr = segment.addr.as_ptr().wrapping_add(skip);
+                let addr = extent.at(skip);
                 // SAFETY: By the type invariants, as confirmed, `len` bytes are mapped
                 // there, which `now` has; and our DRAM does not overlap the device.
                 unsafe { pmem::copy(addr, now) };
@@ -262,13 +245,13 @@ impl Locked<'_> {
         let mut rest = &mut *out;
         let len = rest.len();
         self.mapping
-            .for_each_piece(offset, len, |segment, skip, len| {
+            .for_each_piece(offset, len, |extent, skip, len| {
                 let (now, later) = core::mem::take(&mut rest)
                     .split_at_mut_checked(len)
                     .ok_or(EFAULT)?;
                 rest = later;
                 let count = u32::try_from(len)?;
-                let addr = segment.addr.as_ptr().wrapping_add(skip);
+                let addr = extent.at(skip);
                 // SAFETY: By the type invariants, as confirmed, `len` bytes are mapped
                 // there; `now` is valid for writes of that length.
                 let left = unsafe {
@@ -307,8 +290,8 @@ impl Locked<'_> {
     #[cold]
     fn write_back_pieces(&self, offset: u64, len: usize) -> Result {
         self.mapping
-            .for_each_piece(offset, len, |segment, skip, len| {
-                let addr = segment.addr.as_ptr().wrapping_add(skip);
+            .for_each_piece(offset, len, |extent, skip, len| {
+                let addr = extent.at(skip);
                 // SAFETY: By the type invariants, as confirmed, `len` bytes are mapped
                 // there.
                 unsafe { pmem::write_back(addr, len) };
