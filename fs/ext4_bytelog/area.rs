@@ -3,37 +3,47 @@
 //! The fast-commit area: the journal's last blocks, mapped one by one.
 
 use crate::{
-    bytelog::reader::ReadArea,
+    bytelog::{geometry::Geometry, reader::ReadArea},
     kapi::{dax::DaxDevice, jbd2::Journal, mapping::Mapping},
     refusal::Refusal,
 };
 use core::ops::Range;
 use kernel::{page::PAGE_SIZE, prelude::*};
 
-/// Fewest blocks that make a log: the opener and one block of records.
-const MIN_BLOCKS: u64 = 2;
-
 /// The area of a journal, as one range of bytes from the opener on.
-pub(crate) struct FcArea(Mapping);
+///
+/// # Invariants
+///
+/// `mapping` has the size that `geometry` says.
+pub(crate) struct FcArea {
+    mapping: Mapping,
+    geometry: Geometry,
+}
 
 impl FcArea {
     /// Maps the area of `journal`. The journal's blocks are pages.
     pub(crate) fn map(journal: Journal) -> Result<Self, Refusal> {
         let blocks = journal.fc_area().ok_or(Refusal::NoArea)?;
         let count = blocks.end - blocks.start;
-        if count < MIN_BLOCKS {
-            return Err(Refusal::AreaTooSmall { blocks: count });
-        }
+        let geometry = u32::try_from(count)
+            .ok()
+            .and_then(|count| Geometry::new(PAGE_SIZE as u32, count).ok())
+            .ok_or(Refusal::AreaTooSmall { blocks: count })?;
         let device = journal.device().ok_or(Refusal::NoDax)?;
         let dax = DaxDevice::of(device).ok_or(Refusal::NoDax)?;
-        Mapping::new(dax, runs(journal, blocks))
-            .map(Self)
-            .map_err(Refusal::of_mapping)
+        let mapping = Mapping::new(dax, runs(journal, blocks)).map_err(Refusal::of_mapping)?;
+        // INVARIANT: The runs are of `count` pages.
+        Ok(Self { mapping, geometry })
+    }
+
+    /// The size.
+    pub(crate) fn geometry(&self) -> Geometry {
+        self.geometry
     }
 
     /// The mapped bytes.
     pub(crate) fn mapping(&self) -> &Mapping {
-        &self.0
+        &self.mapping
     }
 }
 
@@ -41,11 +51,11 @@ impl ReadArea for FcArea {
     type Error = Error;
 
     fn len(&self) -> u64 {
-        self.0.len()
+        self.mapping.len()
     }
 
     fn copy_out(&self, off: u64, buf: &mut [u8]) -> Result {
-        self.0.lock().copy_out(off, buf)
+        self.mapping.lock().copy_out(off, buf)
     }
 }
 

@@ -8,8 +8,10 @@
 //! - [`log`]: the commit path: staging, sealing, persistence.
 //! - [`fallback`]: why a fast commit is given up.
 //! - [`replay`]: the log read, checked and handed to ext4's own replay.
-//! - [`stats`]: counters, under debugfs.
+//! - [`stats`]: what has happened, under debugfs.
+//! - [`counter`]: one number of it.
 //! - [`histogram`]: how values are spread.
+//! - [`checksum`]: the kernel's CRC32C, for the format crate.
 //! - [`trace`]: the tracepoints, as the module calls them.
 //! - [`bytelog`]: the format, shared with userspace (`rust/bytelog`).
 //! - [`kapi`]: safe wrappers for what the kernel crate lacks (`rust/kernel`).
@@ -21,6 +23,8 @@ mod area;
 mod bindings;
 #[path = "../../rust/bytelog/src/lib.rs"]
 mod bytelog;
+mod checksum;
+mod counter;
 mod fallback;
 mod histogram;
 #[path = "../../rust/kernel/mod.rs"]

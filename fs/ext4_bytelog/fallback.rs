@@ -2,12 +2,7 @@
 
 //! Why a fast commit is given up, so that ext4 commits in full.
 
-use crate::{
-    bindings,
-    bytelog::error::WriteError,
-    kapi::errno,
-    stats::{Counter, Stats},
-};
+use crate::{bindings, bytelog::error::WriteError, counter::Counter, kapi::errno, stats::Stats};
 use kernel::prelude::*;
 
 /// A reason for giving a fast commit up. Each has a counter of its name.
@@ -18,7 +13,8 @@ pub(crate) enum Fallback {
     /// ext4's replay could not apply it.
     NotReplayable,
     /// An earlier commit failed with its seal perhaps on the medium: nothing can
-    /// follow it before the next full commit.
+    /// follow it before the next full commit. A guard: ext4 asks for nothing more of
+    /// a transaction that has failed to commit fast.
     LogClosed,
     /// The device failed.
     Device(Error),

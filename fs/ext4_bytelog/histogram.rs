@@ -3,7 +3,7 @@
 //! How values are spread, in powers of two: a line for each bucket, with the
 //! least value that falls into it and how many have.
 
-use crate::stats::Counter;
+use crate::counter::Counter;
 use core::fmt;
 
 /// Buckets: 0, 1, 2 to 3, 4 to 7, and so on; the last takes 2^30 and more.

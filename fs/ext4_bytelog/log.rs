@@ -8,13 +8,12 @@ use crate::{
     area::FcArea,
     bytelog::{
         error::WriteError,
-        geometry::Geometry,
         opener::OPENER_LEN,
         writer::{Commit, FileData, LogWriter, Medium, Persistence, MIN_STAGING},
     },
+    checksum::KernelCrc32c,
     kapi::{
         block::BlockDevice,
-        checksum::KernelCrc32c,
         dax::DaxDevice,
         fc_backend::Waits,
         jbd2::Journal,
@@ -26,7 +25,7 @@ use crate::{
     refusal::Refusal,
     stats::Stats,
 };
-use kernel::{page::PAGE_SIZE, prelude::*};
+use kernel::prelude::*;
 
 /// The DRAM in which a record is put together.
 struct Staging(KVec<u8>);
@@ -184,13 +183,8 @@ impl Log {
             log: journal.device().ok_or(Refusal::NoDax)?,
             data: DataDevice::of(journal),
         };
-        let too_small = Refusal::AreaTooSmall {
-            blocks: area.mapping().len() / PAGE_SIZE as u64,
-        };
-        let geometry =
-            Geometry::of_area(PAGE_SIZE as u32, area.mapping().len()).map_err(|_| too_small)?;
         let staging = zeroed::bytes(MIN_STAGING).map_err(|_| Refusal::NoMemory)?;
-        let writer = LogWriter::new(Staging(staging), geometry, sb.uuid())
+        let writer = LogWriter::new(Staging(staging), area.geometry(), sb.uuid())
             .map_err(|_| Refusal::NoMemory)?
             .only_replayable();
         let log = Self {

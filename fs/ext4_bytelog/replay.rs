@@ -13,9 +13,9 @@ use crate::{
         tlv::TL_LEN,
         translate::Translator,
     },
+    checksum::KernelCrc32c,
     kapi::{
         buffer_head::{BorrowedBlock, DramBlock},
-        checksum::KernelCrc32c,
         errno,
         fc_backend::{Next, Recovery},
         jbd2::Journal,

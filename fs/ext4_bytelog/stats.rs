@@ -3,55 +3,9 @@
 //! What has happened on a mount since it was mounted: a file for each counter in
 //! `debugfs/ext4_bytelog/<device>/`.
 
-use crate::{histogram::Histogram, kapi::debugfs::Root};
-// Not the kernel crate's atomics: they are calls of C helpers, and these counters
-// are plain loads and stores on the path of every fsync.
-use core::{
-    convert::Infallible,
-    fmt,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-};
+use crate::{counter::Counter, histogram::Histogram, kapi::debugfs::Root};
+use core::convert::Infallible;
 use kernel::{c_str, debugfs::Scope, prelude::*};
-
-/// A counter that one thread at a time adds to and anybody reads.
-pub(crate) struct Counter(AtomicU64);
-
-impl Counter {
-    pub(crate) const fn new() -> Self {
-        Self(AtomicU64::new(0))
-    }
-
-    /// Adds to the counter. Commits of a mount run one at a time, so that no
-    /// locked instruction is needed.
-    pub(crate) fn add(&self, count: u64) {
-        self.0
-            .store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
-    }
-
-    /// The present value.
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-
-    /// Puts another value in its place: of a counter that shows a level.
-    pub(crate) fn set(&self, value: u64) {
-        self.0.store(value, Relaxed);
-    }
-
-    /// Raises the counter to `value` if it is lower.
-    pub(crate) fn raise(&self, value: u64) {
-        if self.0.load(Relaxed) < value {
-            self.0.store(value, Relaxed);
-        }
-    }
-}
-
-// What a file shows; debugfs ends the line.
-impl fmt::Debug for Counter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.get())
-    }
-}
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -102,7 +56,8 @@ counters! {
     log_full,
     /// ext4's replay could not have applied the commit.
     not_replayable,
-    /// An earlier one failed half way: nothing may follow it in its transaction.
+    /// An earlier one failed half way: nothing may follow it in its transaction. ext4
+    /// asks for nothing more of such a transaction, so this guards.
     log_closed,
     /// The device failed.
     device_errors,
