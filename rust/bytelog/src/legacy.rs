@@ -8,8 +8,8 @@
 
 use super::crc::{Crc32c, SEED};
 use super::error::{Damage, Fault, ReadError};
+use super::log::{Found, Log, ReadArea, Sink};
 use super::opener::Opener;
-use super::reader::{Found, Log, ReadArea, Sink};
 use super::record::{Record, ALIGN, HEADER_LEN};
 use super::source::Source;
 

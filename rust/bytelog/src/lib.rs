@@ -24,6 +24,7 @@ pub mod error;
 mod gather;
 pub mod geometry;
 mod legacy;
+mod log;
 pub mod medium;
 pub mod opener;
 pub mod reader;

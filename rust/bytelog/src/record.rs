@@ -342,15 +342,8 @@ pub struct NewRecord {
 }
 
 impl NewRecord {
-    /// The header's bytes and its CRC, the seed of the next record's. `None` if
-    /// the payload is empty or longer than [`MAX_PAYLOAD`].
-    pub fn encode<C: Crc32c>(&self, seed: u32) -> Option<([u8; HEADER_LEN], u32)> {
-        let mut header = [0; HEADER_LEN];
-        let crc = self.encode_to::<C>(seed, &mut header)?;
-        Some((header, crc))
-    }
-
-    /// What [`encode`](Self::encode) does, with the bytes where they belong.
+    /// Makes the header's bytes, `seed` being the CRC of the one before. Gives its CRC.
+    /// `None` if the payload is empty or longer than [`MAX_PAYLOAD`].
     #[inline]
     pub fn encode_to<C: Crc32c>(&self, seed: u32, header: &mut [u8; HEADER_LEN]) -> Option<u32> {
         let record_len = record_len(self.payload_len).filter(|_| self.payload_len > 0)?;

@@ -7,7 +7,7 @@
 
 use super::crc::{Crc32c, SEED};
 use super::error::{Damage, ReadError};
-use super::reader::ReadArea;
+use super::log::ReadArea;
 use super::record::{Candidate, ALIGN, HEADER_LEN};
 use super::source::Source;
 

@@ -6,8 +6,8 @@
 use super::crc::Crc32c;
 use super::error::{Fault, ReadError};
 use super::geometry::Geometry;
+use super::log::{Found, Log, ReadArea};
 use super::opener::Opener;
-use super::reader::{Found, Log, ReadArea};
 use super::record::{Record, ALIGN, HEADER_LEN};
 
 /// A result whose error ends reading, with one inside whose error ends the log.

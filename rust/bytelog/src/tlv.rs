@@ -89,45 +89,51 @@ impl Tag {
         )
     }
 
+    /// Shortest and longest value, as `ext4_fc_value_len_isvalid()` has them. The
+    /// filesystem's inode size is not known here; ext4 checks that bound again at
+    /// replay.
+    const fn value_lens(self) -> (usize, usize) {
+        const MAX: usize = u16::MAX as usize;
+        match self {
+            Self::AddRange => (ADD_RANGE_LEN, ADD_RANGE_LEN),
+            Self::DelRange => (DEL_RANGE_LEN, DEL_RANGE_LEN),
+            Self::Creat | Self::Link | Self::Unlink => {
+                (DENTRY_INFO_LEN + 1, DENTRY_INFO_LEN + NAME_MAX)
+            }
+            Self::Inode => (INODE_INFO_LEN + INODE_MIN, MAX),
+            Self::Pad => (0, MAX),
+            Self::Tail => (TAIL_LEN, MAX),
+            Self::Head => (HEAD_LEN, HEAD_LEN),
+            Self::Anchor => (ANCHOR_LEN, ANCHOR_LEN),
+        }
+    }
+
     /// The tag of a payload with the on-media number `raw`, with the shortest value
     /// it can have and how much longer one may be. A table: this is asked for every
     /// TLV logged.
     #[inline]
     fn of_payload(raw: u16) -> Option<&'static (Self, u16, u16)> {
-        const DENTRY_MIN: u16 = DENTRY_INFO_LEN as u16 + 1;
-        const DENTRY_MORE: u16 = NAME_MAX as u16 - 1;
-        const INODE: u16 = (INODE_INFO_LEN + INODE_MIN) as u16;
+        const fn row(tag: Tag) -> (Tag, u16, u16) {
+            let (shortest, longest) = tag.value_lens();
+            let more = longest.saturating_sub(shortest);
+            (tag, shortest as u16, more as u16)
+        }
         const TABLE: [(Tag, u16, u16); 6] = [
-            (Tag::AddRange, ADD_RANGE_LEN as u16, 0),
-            (Tag::DelRange, DEL_RANGE_LEN as u16, 0),
-            (Tag::Creat, DENTRY_MIN, DENTRY_MORE),
-            (Tag::Link, DENTRY_MIN, DENTRY_MORE),
-            (Tag::Unlink, DENTRY_MIN, DENTRY_MORE),
-            (Tag::Inode, INODE, u16::MAX - INODE),
+            row(Tag::AddRange),
+            row(Tag::DelRange),
+            row(Tag::Creat),
+            row(Tag::Link),
+            row(Tag::Unlink),
+            row(Tag::Inode),
         ];
         TABLE.get(usize::from(raw.wrapping_sub(1)))
     }
 
-    /// Whether a value of `len` bytes is possible, as
-    /// `ext4_fc_value_len_isvalid()` has it. The filesystem's inode size is not
-    /// known here; ext4 checks that bound again at replay.
+    /// Whether a value of `len` bytes is possible, as far as the filesystem's inode
+    /// size has no part in it.
     pub const fn value_len_is_valid(self, len: usize) -> bool {
-        match self {
-            Self::AddRange => len == ADD_RANGE_LEN,
-            Self::DelRange => len == DEL_RANGE_LEN,
-            Self::Creat | Self::Link | Self::Unlink => match len.checked_sub(DENTRY_INFO_LEN) {
-                Some(name) => name >= 1 && name <= NAME_MAX,
-                None => false,
-            },
-            Self::Inode => match len.checked_sub(INODE_INFO_LEN) {
-                Some(inode) => inode >= INODE_MIN,
-                None => false,
-            },
-            Self::Pad => true,
-            Self::Tail => len >= TAIL_LEN,
-            Self::Head => len == HEAD_LEN,
-            Self::Anchor => len == ANCHOR_LEN,
-        }
+        let (shortest, longest) = self.value_lens();
+        shortest <= len && len <= longest
     }
 }
 

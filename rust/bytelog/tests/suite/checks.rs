@@ -29,7 +29,8 @@ fn third_commit_at_the_end(payload_len: usize) -> Vec<u8> {
         payload_len,
         payload_crc: Crc::update(!0, &payload),
     };
-    let (header, _) = record.encode::<Crc>(0).unwrap();
+    let mut header = [0; HEADER_LEN];
+    record.encode_to::<Crc>(0, &mut header).unwrap();
     image[at..at + HEADER_LEN].copy_from_slice(&header);
     image[at + HEADER_LEN..].fill(7);
     image

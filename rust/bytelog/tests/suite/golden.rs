@@ -8,7 +8,7 @@ use bytelog::crc::{chain_seed, Crc32c};
 use bytelog::error::Fault;
 use bytelog::geometry::BlockSize;
 use bytelog::opener::{Block0, Opener, OpenerFault, Prefix};
-use bytelog::record::{record_len, NewRecord, Record, Version};
+use bytelog::record::{record_len, NewRecord, Record, Version, HEADER_LEN};
 
 /// CRC32C, one bit at a time.
 fn crc_by_bits(seed: u32, data: &[u8]) -> u32 {
@@ -76,7 +76,8 @@ fn v2_header_is_as_written_down() {
         payload_len: 20,
         payload_crc: 0x0102_0304,
     };
-    let (bytes, crc) = new.encode::<Crc>(0xcafe_f00d).unwrap();
+    let mut bytes = [0; HEADER_LEN];
+    let crc = new.encode_to::<Crc>(0xcafe_f00d, &mut bytes).unwrap();
     assert_eq!(bytes, header_v2());
     assert_eq!(crc.to_le_bytes(), bytes[28..32]);
 

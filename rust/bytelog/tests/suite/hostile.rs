@@ -6,7 +6,7 @@ use crate::common::*;
 use crate::damage::{blank, four_commits, log_over};
 use bytelog::crc::{chain_seed, Crc32c};
 use bytelog::error::{Damage, Fault, ReadError};
-use bytelog::record::NewRecord;
+use bytelog::record::{NewRecord, HEADER_LEN};
 
 /// Puts a record with good CRCs at `at`; gives its header CRC.
 fn put(image: &mut [u8], at: u64, new: NewRecord, payload: &[u8], seed: u32) -> u32 {
@@ -15,7 +15,8 @@ fn put(image: &mut [u8], at: u64, new: NewRecord, payload: &[u8], seed: u32) -> 
         payload_crc: Crc::update(!0, payload),
         ..new
     };
-    let (header, crc) = new.encode::<Crc>(seed).unwrap();
+    let mut header = [0; HEADER_LEN];
+    let crc = new.encode_to::<Crc>(seed, &mut header).unwrap();
     let at = at as usize;
     image[at..at + 64].copy_from_slice(&header);
     let end = (at + 64 + payload.len()).min(image.len());
@@ -181,7 +182,8 @@ fn reading_takes_time_in_proportion_to_the_area() {
         payload_len: 65536,
         payload_crc: 0x1234_5678,
     };
-    let (header, _) = new.encode::<Crc>(0).unwrap();
+    let mut header = [0; HEADER_LEN];
+    new.encode_to::<Crc>(0, &mut header).unwrap();
     for line in image[4608..].chunks_exact_mut(64) {
         line.copy_from_slice(&header);
     }
