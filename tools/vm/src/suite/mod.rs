@@ -4,7 +4,6 @@
 
 mod again;
 mod allocations;
-mod beyond;
 mod counts;
 pub mod crew;
 mod cuts;
@@ -17,6 +16,7 @@ pub mod fragmented;
 mod guard;
 mod held;
 mod hostile;
+mod mapping;
 mod modules;
 mod options;
 mod shutdown;
@@ -65,7 +65,7 @@ fn all(kver: Option<&str>) -> impl Iterator<Item = &'static Test> + use<> {
         guard::TESTS,
         fragmented::TESTS,
         external::TESTS,
-        beyond::TESTS,
+        mapping::TESTS,
         hostile::TESTS,
         tool::TESTS,
         version1::TESTS,

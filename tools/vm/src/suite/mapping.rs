@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Journals that are longer than their device: what lies behind it is not touched.
+//! Where the log is mapped: not beyond its device, and not where it cannot be had any
+//! more.
 
 use super::Test;
 use crate::lab::{Dev, Ext4, Lab};
 use crate::messages::{any, IN_USE, NOT_USED};
-use anyhow::{ensure, Result};
+use anyhow::{ensure, Context, Result};
 use bytelog_guest::proto::{Cmd, DeviceKind};
 
 pub const TESTS: &[Test] = &[
@@ -15,6 +16,10 @@ pub const TESTS: &[Test] = &[
     Test {
         name: "external-journal-beyond-the-partition",
         run: partition,
+    },
+    Test {
+        name: "external-journal-poisoned-while-mounted",
+        run: poisoned,
     },
 ];
 
@@ -81,4 +86,55 @@ fn partition(lab: &mut Lab) -> Result<()> {
     ))?;
     lab.must_run(&format!("blockdev --rereadpt {}", pmem.path()))?;
     Ok(())
+}
+
+/// A counter of the module's.
+fn counter(lab: &mut Lab, dev: &Dev, name: &str) -> Result<u64> {
+    let text: String = lab.call(Cmd::Read {
+        path: format!("/sys/kernel/debug/ext4_bytelog/{}/{name}", dev.name),
+    })?;
+    text.trim().parse().context(text)
+}
+
+/// Makes a file and syncs it; how many fast commits that took, and errors of the device.
+fn synced(lab: &mut Lab, disk: &Dev, name: &str) -> Result<(u64, u64)> {
+    let before = (
+        counter(lab, disk, "commits")?,
+        counter(lab, disk, "device_errors")?,
+    );
+    let path = format!("{}/{name}", disk.dir());
+    lab.must_run(&format!("touch {path}"))?;
+    lab.must_run(&format!("sync {path}"))?;
+    Ok((
+        counter(lab, disk, "commits")? - before.0,
+        counter(lab, disk, "device_errors")? - before.1,
+    ))
+}
+
+/// Pages of the log that the driver learns to be bad when they have been mapped: they
+/// are not touched any more, and ext4 commits in full.
+fn poisoned(lab: &mut Lab) -> Result<()> {
+    lab.with(Ext4::ByteLog)?;
+    let (disk, pmem) = (lab.dev(DeviceKind::Disk)?, lab.dev(DeviceKind::Sync)?);
+    lab.mkfs_external(&disk, &pmem, "64M")?;
+    let options = format!("commit=600,journal_path={},dax_fc_bytelog=on", pmem.path());
+    lab.mount(&disk, &options)?;
+    lab.must_run("sync")?;
+    synced(lab, &disk, "first")?;
+    let good = synced(lab, &disk, "good")?;
+    ensure!(good == (1, 0), "(commits, errors) of a good log: {good:?}");
+    // The area is the journal's end.
+    let last = *lab.journal(&pmem)?.blocks.last().context("no journal")?;
+    let bad = format!("{} {}\n", (last - 255) * 8, 256 * 8);
+    let path = format!("/sys/class/block/{}/badblocks", pmem.name);
+    lab.must_run_with(&format!("tee {path}"), &bad)?;
+    let errors = synced(lab, &disk, "bad")?;
+    ensure!(
+        errors == (0, 1),
+        "(commits, errors) of a bad one: {errors:?}"
+    );
+    lab.must_run(&format!("ls {}/bad", disk.dir()))?;
+    lab.umount(&disk.dir())?;
+    // The list of what is bad has no way to take something off it.
+    lab.power_off()
 }
