@@ -60,7 +60,12 @@ fn cut(lab: &mut Lab, plan: &mut Plan, tally: &mut Tally) -> Result<Vec<Thread>>
     for (device, dev) in (0..).zip(devices(lab, plan)?) {
         let size = format!("{FS_MIB}M");
         match plan.layout {
-            Layout::Internal => lab.mkfs(&dev, plan.mkfs, &size)?,
+            Layout::Internal => {
+                lab.mkfs(&dev, plan.mkfs, &size)?;
+                if let Some(number) = plan.number {
+                    lab.number_journal(&dev, number)?;
+                }
+            }
             Layout::External { journal, .. } => {
                 let journal = lab.dev(journal)?;
                 lab.mkfs_external_with(&dev, &journal, &size, BLOCK, JOURNAL_MIB)?;

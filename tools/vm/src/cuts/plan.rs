@@ -13,6 +13,9 @@ const LOGS: [&str; 2] = [
     "-J size=4,fast_commit_size=64",
 ];
 
+/// Shortly before 2^31, where a number counts as earlier than 0, and before they wrap.
+const NUMBERS: [u32; 2] = [0x7fff_fff8, 0xffff_fff8];
+
 /// Seconds between full commits, and the value of the option.
 const OPTIONS: [(u32, &str); 3] = [(600, "on"), (1, "on"), (600, "force")];
 
@@ -72,6 +75,8 @@ pub struct Plan {
     pub ext4: Ext4,
     pub layout: Layout,
     pub mkfs: &'static str,
+    /// The number of the journal's first transaction, if not 1.
+    pub number: Option<u32>,
     pub opts: String,
     /// Threads on each device.
     pub threads: u64,
@@ -116,6 +121,10 @@ impl Plan {
             ext4: if stock { Ext4::Stock } else { Ext4::ByteLog },
             layout,
             mkfs,
+            number: match layout {
+                Layout::Internal if !stock && seed % 3 == 2 => Some(NUMBERS[seed as usize % 2]),
+                _ => None,
+            },
             opts,
             threads: rng.u64(1..=4),
             acks: rng.u64(40..400),

@@ -63,6 +63,12 @@ impl Lab {
         Ok(())
     }
 
+    /// Gives a new filesystem's journal another number to begin with.
+    pub fn number_journal(&mut self, dev: &Dev, number: u32) -> Result<()> {
+        Image::open(dev)?.number_journal(self.journal(dev)?, number)?;
+        self.forget_cache(dev)
+    }
+
     pub fn journal(&self, dev: &Dev) -> Result<&JournalMap> {
         self.journals.get(&dev.name).context("no journal known")
     }

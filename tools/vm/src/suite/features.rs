@@ -156,8 +156,7 @@ fn high_numbers(lab: &mut Lab) -> Result<()> {
         let spec = Spec::new(Kind::Mixed, lab.seed + u64::from(first), ENDLESS).sync_dirs();
         let acks = crash_of(lab, Ext4::ByteLog, opts, &spec, 120, |lab, dev| {
             lab.mkfs(dev, LARGE_LOG, "128M")?;
-            Image::open(dev)?.number_journal(lab.journal(dev)?, first)?;
-            lab.forget_cache(dev)
+            lab.number_journal(dev, first)
         })?;
         lab.with(Ext4::ByteLog)?;
         for (dev, acks) in lab.pmem()?.iter().zip(acks) {

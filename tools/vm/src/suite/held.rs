@@ -37,7 +37,7 @@ fn mapped(lab: &mut Lab) -> Result<()> {
 fn opener(lab: &mut Lab, journal: &Dev) -> Result<(String, Vec<u8>)> {
     let block = *lab.fc_area(journal)?.first().context("no log")?;
     let script = format!(
-        "dd if={} bs={BLOCK} skip={block} count=1 | busybox md5sum",
+        "dd if={} bs={BLOCK} skip={block} count=1 2>/dev/null | busybox md5sum",
         journal.path()
     );
     let cached = lab.must_run_with("sh -e", &script)?;
