@@ -149,6 +149,9 @@ pub(super) fn obstacles(image: &Image) -> Vec<String> {
             "block size {block} is not the page size {page}: make the filesystem with mke2fs -b {page}"
         ));
     }
+    if image.sb.has_bigalloc() {
+        found.push("bigalloc: fast commits do not replay its clusters".to_owned());
+    }
     if let Some(area) = area.filter(|area| area.blocks() < 2) {
         found.push(format!(
             "the fast-commit area of {} is too small: make the journal with mke2fs -J \

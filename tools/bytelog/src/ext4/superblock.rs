@@ -30,6 +30,7 @@ const INCOMPAT_META_BG: u32 = 0x10;
 const INCOMPAT_64BIT: u32 = 0x80;
 const RO_COMPAT_SPARSE_SUPER: u32 = 0x1;
 const RO_COMPAT_GDT_CSUM: u32 = 0x10;
+const RO_COMPAT_BIGALLOC: u32 = 0x200;
 const RO_COMPAT_METADATA_CSUM: u32 = 0x400;
 
 /// Offsets of fields.
@@ -259,6 +260,11 @@ impl Superblock {
     /// Whether there is a journal.
     pub fn has_journal(&self) -> bool {
         self.compat() & COMPAT_HAS_JOURNAL != 0
+    }
+
+    /// Whether blocks are allocated in clusters.
+    pub fn has_bigalloc(&self) -> bool {
+        le32(&self.raw, field::RO_COMPAT) & RO_COMPAT_BIGALLOC != 0
     }
 
     /// Whether fast commits are enabled.

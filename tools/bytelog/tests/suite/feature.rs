@@ -83,9 +83,14 @@ fn a_dirty_log_is_refused() {
 
 #[test]
 fn what_no_mount_could_use_is_refused() {
-    let fixture = Fixture::new(GROUPS, 0);
-    let ram = Ram::new(fixture.empty);
-    let error = switch(&open(ram.clone()).unwrap(), true).unwrap_err();
-    assert!(error.to_string().contains("block size 1024"), "{error}");
-    assert!(ram.ops.borrow().is_empty());
+    for (options, why) in [
+        (GROUPS, "block size 1024"),
+        ("-b 4096 -O bigalloc", "bigalloc"),
+    ] {
+        let fixture = Fixture::new(options, 0);
+        let ram = Ram::new(fixture.empty);
+        let error = switch(&open(ram.clone()).unwrap(), true).unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+        assert!(ram.ops.borrow().is_empty());
+    }
 }
