@@ -135,16 +135,27 @@ mod tests {
     use super::*;
     use std::path::Path;
 
+    const FAST: Counts = Counts {
+        fast: 3,
+        replayed: 0,
+        attached: 1,
+        bytelog: 2,
+    };
+
     fn record(runs: &[(Mode, Outcome)]) -> Record {
+        counted("generic/001", runs, FAST)
+    }
+
+    fn counted(test: &str, runs: &[(Mode, Outcome)], counts: Counts) -> Record {
         let mut record = Record::open(Path::new("/nonexistent/record")).unwrap();
         for (mode, outcome) in runs {
             record.note(Entry {
-                test: "generic/001".into(),
+                test: test.into(),
                 mode: *mode,
                 outcome: *outcome,
                 seconds: 1,
                 text: String::new(),
-                counts: Counts::default(),
+                counts,
             });
         }
         record
@@ -165,5 +176,23 @@ mod tests {
         let tests = [test.to_owned()];
         assert!(!print(&once, &tests) && !print(&record(&[(Stock, Pass)]), &tests));
         assert!(print(&record(&[(Stock, Fail), (On, Fail)]), &tests));
+    }
+
+    #[test]
+    fn what_says_nothing() {
+        use Mode::{On, Stock};
+        use Outcome::{Crash, Fail, Pass};
+        let runs = [(Stock, Pass), (On, Pass)];
+        let tests = ["generic/001".to_owned()];
+        assert!(print(&record(&runs), &tests));
+        let stock_only = Counts { bytelog: 0, ..FAST };
+        for counts in [Counts::default(), stock_only] {
+            assert!(!print(&counted("generic/001", &runs, counts), &tests));
+        }
+        // What is explained is a failure, and nothing worse.
+        let (test, _) = EXPLAINED[0];
+        let tests = [test.to_owned()];
+        let ends = |on| counted(test, &[(Stock, Pass), (On, on)], FAST);
+        assert!(print(&ends(Fail), &tests) && !print(&ends(Crash), &tests));
     }
 }
