@@ -7,8 +7,11 @@
 //! acknowledged fsyncs. The operation after that may have been under way: on a
 //! DAX mount its data reaches the media before its fsync, so the contents of the
 //! file that it writes to, and only they, may be neither old nor new. Where
-//! fsyncs are lost, that goes for every file that a lost one wrote to.
+//! fsyncs are lost, that goes for every file that a lost one wrote to. And a commit
+//! that somebody else asks for may have the directory of an operation under way, and not
+//! yet the file that it makes in there.
 
+use crate::ops::Op;
 use crate::tree::Tree;
 use crate::workload::Spec;
 use anyhow::Result;
@@ -40,12 +43,21 @@ pub fn judge(spec: &Spec, acked: u64, seen: &Tree) -> Result<Verdict> {
     let last = acked + IN_FLIGHT;
     // For each operation, the file whose contents it changed.
     let mut touched = vec![None];
+    // For each, the directory that it makes before its file.
+    let mut made = vec![None];
     let mut gen = spec.start()?;
     while (touched.len() as u64) <= last {
-        let Some((_, file)) = gen.step()? else {
+        let Some((op, file)) = gen.step()? else {
             break;
         };
         touched.push(file);
+        made.push(match op {
+            Op::Mkdir {
+                path,
+                file: Some(_),
+            } => Some(path),
+            _ => None,
+        });
     }
     let under_way = |id: usize, k: u64| {
         let next = k as usize + 1;
@@ -62,7 +74,8 @@ pub fn judge(spec: &Spec, acked: u64, seen: &Tree) -> Result<Verdict> {
         if k > 0 && gen.step()?.is_none() {
             break;
         }
-        let diffs = differences(&gen, seen, |id| under_way(id, k));
+        let begun = made.get(k as usize + 1).and_then(Option::as_deref);
+        let diffs = differences(&gen, seen, |id| under_way(id, k), begun);
         if diffs.is_empty() {
             verdict.state = Some(k);
         }
@@ -85,6 +98,7 @@ fn differences(
     gen: &crate::workload::Generator,
     seen: &Tree,
     lenient: impl Fn(usize) -> bool,
+    begun: Option<&str>,
 ) -> Vec<String> {
     let model = gen.model();
     let mut diffs = Vec::new();
@@ -109,7 +123,7 @@ fn differences(
     }
     diffs.extend(
         seen.keys()
-            .filter(|path| !model.exists(path))
+            .filter(|path| !model.exists(path) && begun != Some(path))
             .map(|path| format!("{path}: should not be there")),
     );
     diffs
@@ -155,6 +169,19 @@ mod tests {
         assert_eq!(verdict.state, None);
         assert_eq!(verdict.lost, 1);
         assert_eq!(verdict.diffs, ["file199: contents differ"]);
+    }
+
+    #[test]
+    fn a_directory_whose_file_is_not_there_yet() {
+        let spec = Spec::new(Kind::Mkdir, 3, 50);
+        let mut tree = state(&spec, 21);
+        tree.retain(|path, _| path != "dir21/file");
+        assert!(tree.contains_key("dir21"));
+        assert_eq!(judge(&spec, 20, &tree).unwrap().lost, 0);
+        // Its fsync has been acknowledged.
+        assert_eq!(judge(&spec, 21, &tree).unwrap().lost, 1);
+        tree.retain(|path, _| path != "dir20/file");
+        assert_ne!(judge(&spec, 20, &tree).unwrap().lost, 0);
     }
 
     #[test]
