@@ -2,7 +2,7 @@
 //! Where the log is mapped: not beyond its device, and not where it cannot be had any
 //! more.
 
-use super::Test;
+use super::{external, Test};
 use crate::lab::{Dev, Ext4, Lab};
 use crate::messages::{any, IN_USE, NOT_USED};
 use anyhow::{ensure, Context, Result};
@@ -72,20 +72,13 @@ fn partition(lab: &mut Lab) -> Result<()> {
     };
     for mib in [80, 40] {
         let script = format!("o\nn\np\n1\n2048\n+{mib}M\nw\n");
-        lab.run_with(&format!("busybox fdisk -u {}", pmem.path()), &script)?;
-        lab.must_run(&format!("blockdev --rereadpt {}", pmem.path()))?;
+        external::partition(lab, &pmem, &script)?;
         if mib == 80 {
             lab.mkfs_external(&disk, &journal, "64M")?;
         }
     }
     refused(lab, &disk, &journal)?;
-    // No partitions again.
-    lab.must_run(&format!(
-        "dd if=/dev/zero of={} bs=4096 count=1",
-        pmem.path()
-    ))?;
-    lab.must_run(&format!("blockdev --rereadpt {}", pmem.path()))?;
-    Ok(())
+    external::unpartition(lab, &pmem)
 }
 
 /// A counter of the module's.
