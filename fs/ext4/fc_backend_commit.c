@@ -43,18 +43,20 @@ int ext4_fc_backend_committed(struct super_block *sb, int ret)
 	return ret;
 }
 
-/* As fsync does it; the NFS server comes this way.  False: it is for fast commits. */
-bool ext4_fc_backend_write_inode(struct inode *inode,
-				 struct writeback_control *wbc, int *ret)
+/*
+ * Makes all that has changed so far durable, as fsync of a directory and syncfs do.  The
+ * file data is written out already, and on another device it is owed.
+ */
+int ext4_fc_backend_sync(struct super_block *sb)
 {
-	struct super_block *sb = inode->i_sb;
+	struct ext4_sb_info *sbi = EXT4_SB(sb);
+	journal_t *journal = sbi->s_journal;
 
-	if (!EXT4_SB(sb)->s_fc_backend_active || S_ISREG(inode->i_mode) ||
-	    wbc->sync_mode != WB_SYNC_ALL || wbc->for_sync ||
-	    ext4_journal_current_handle())
-		return false;
-	*ret = ext4_fc_backend_committed(sb, ext4_force_commit(sb));
-	return true;
+	if (journal->j_fs_dev != journal->j_dev)
+		/* As in ext4_fc_backend_owe_data() */
+		smp_store_mb(sbi->s_fc_data_owed, 1);
+	return ext4_fc_backend_committed(sb,
+			ext4_fc_commit(journal, jbd2_get_latest_transaction(journal)));
 }
 
 /*
@@ -177,6 +179,102 @@ u64 ext4_fc_backend_eof(struct inode *inode)
 				i_blocksize(inode));
 }
 
+/*
+ * The mapping of a block of which the extent status tree knows nothing, as behind a
+ * truncation, or when the shrinker has been there.  Updates are locked: nobody who could
+ * change the mapping holds i_data_sem.
+ */
+bool ext4_fc_backend_look_up(struct inode *inode, ext4_lblk_t lblk,
+			     ext4_lblk_t len, struct extent_status *es)
+{
+	struct ext4_map_blocks map = { .m_lblk = lblk, .m_len = len };
+	unsigned int nofs = memalloc_nofs_save();
+	/* The inode is not locked: what is found is not for the cache. */
+	int ret = ext4_map_blocks(NULL, inode, &map,
+				  EXT4_GET_BLOCKS_IO_SUBMIT | EXT4_EX_NOCACHE);
+
+	memalloc_nofs_restore(nofs);
+	if (ret < 0 || !map.m_len)
+		return false;
+	es->es_lblk = lblk;
+	es->es_len = map.m_len;
+	ext4_es_store_pblock_status(es, map.m_pblk,
+				    map.m_flags & EXT4_MAP_MAPPED ? EXTENT_STATUS_WRITTEN :
+				    map.m_flags & EXT4_MAP_UNWRITTEN ? EXTENT_STATUS_UNWRITTEN :
+				    EXTENT_STATUS_HOLE);
+	return true;
+}
+
+/*
+ * Inserts a range, and joins it with those that it touches.  Where there is no room, the
+ * two that are nearest to one another become one, with what is between them.
+ */
+static void fc_backend_insert_span(struct ext4_fc_spans *spans,
+				   ext4_lblk_t first, ext4_lblk_t last)
+{
+	unsigned int at, end, i, near;
+
+again:
+	at = 0;
+	while (at < spans->nr && (u64)spans->span[at].last + 1 < first)
+		at++;
+	for (end = at; end < spans->nr; end++) {
+		if (spans->span[end].first > (u64)last + 1)
+			break;
+		first = min(first, spans->span[end].first);
+		last = max(last, spans->span[end].last);
+	}
+	if (at == end && spans->nr == EXT4_FC_MAX_SPANS) {
+		near = 0;
+		for (i = 1; i + 1 < spans->nr; i++)
+			if (spans->span[i + 1].first - spans->span[i].last <
+			    spans->span[near + 1].first - spans->span[near].last)
+				near = i;
+		spans->span[near].last = spans->span[near + 1].last;
+		memmove(&spans->span[near + 1], &spans->span[near + 2],
+			(spans->nr - near - 2) * sizeof(spans->span[0]));
+		spans->nr--;
+		goto again;
+	}
+	memmove(&spans->span[at + 1], &spans->span[end],
+		(spans->nr - end) * sizeof(spans->span[0]));
+	spans->nr = spans->nr - (end - at) + 1;
+	spans->span[at].first = first;
+	spans->span[at].last = last;
+}
+
+/*
+ * Notes that blocks have changed, with i_fc_lock.  One range needs no memory of its own; if
+ * there is none for more, the range covers what is between them as well.
+ */
+void ext4_fc_backend_add_span(struct inode *inode, ext4_lblk_t first,
+			      ext4_lblk_t last)
+{
+	struct ext4_inode_info *ei = EXT4_I(inode);
+	ext4_lblk_t start = ei->i_fc_lblk_start, end;
+
+	if (!ei->i_fc_lblk_len) {
+		ei->i_fc_lblk_start = first;
+		ei->i_fc_lblk_len = last - first + 1;
+		return;
+	}
+	end = start + ei->i_fc_lblk_len - 1;
+	if (!ei->i_fc_spans &&
+	    (first > (u64)end + 1 || start > (u64)last + 1)) {
+		ei->i_fc_spans = kmalloc_obj(*ei->i_fc_spans,
+					     GFP_ATOMIC | __GFP_NOWARN);
+		if (ei->i_fc_spans) {
+			ei->i_fc_spans->nr = 1;
+			ei->i_fc_spans->span[0].first = start;
+			ei->i_fc_spans->span[0].last = end;
+		}
+	}
+	if (ei->i_fc_spans)
+		fc_backend_insert_span(ei->i_fc_spans, first, last);
+	ei->i_fc_lblk_start = min(start, first);
+	ei->i_fc_lblk_len = max(end, last) - ei->i_fc_lblk_start + 1;
+}
+
 /* The next fast commit looks at these blocks again. */
 void ext4_fc_backend_keep_range(struct inode *inode, ext4_lblk_t first,
 				ext4_lblk_t last)
@@ -184,12 +282,7 @@ void ext4_fc_backend_keep_range(struct inode *inode, ext4_lblk_t first,
 	struct ext4_inode_info *ei = EXT4_I(inode);
 
 	spin_lock(&ei->i_fc_lock);
-	if (ei->i_fc_lblk_len) {
-		last = max(last, ei->i_fc_lblk_start + ei->i_fc_lblk_len - 1);
-		first = min(first, ei->i_fc_lblk_start);
-	}
-	ei->i_fc_lblk_start = first;
-	ei->i_fc_lblk_len = last - first + 1;
+	ext4_fc_backend_add_span(inode, first, last);
 	ext4_set_inode_state(inode, EXT4_STATE_FC_REQUEUE);
 	spin_unlock(&ei->i_fc_lock);
 }

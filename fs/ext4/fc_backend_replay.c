@@ -44,7 +44,9 @@ static void fc_backend_free_inode(struct super_block *sb, unsigned long ino,
 	if (stays && inode->i_generation == *stays) {
 		if (!inode->i_nlink)
 			set_nlink(inode, 1);
-	} else if (inode->i_nlink && !S_ISDIR(inode->i_mode)) {
+	} else if (!S_ISDIR(inode->i_mode) ||
+		   (sbi->s_fc_exact && ino != EXT4_ROOT_INO &&
+		    ext4_empty_dir(inode))) {
 		clear_nlink(inode);
 	}
 	iput(inode);
@@ -147,7 +149,8 @@ int ext4_fc_backend_replay_unlink(struct super_block *sb, unsigned long dir_ino,
 		ext4_fc_backend_touched(sb, (ino - 1) / EXT4_INODES_PER_GROUP(sb));
 	dir = ext4_iget(sb, dir_ino, EXT4_IGET_NORMAL);
 	if (!IS_ERR(dir)) {
-		err = ext4_fc_backend_drop_entry(dir, name, ino);
+		if (S_ISDIR(dir->i_mode))
+			err = ext4_fc_backend_drop_entry(dir, name, ino);
 		iput(dir);
 	}
 	if (err || !ext4_fc_backend_is_gone(sb, ino) ||
