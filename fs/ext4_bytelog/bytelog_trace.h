@@ -8,7 +8,7 @@
 
 /* Why a fast commit was given up: @reason of bytelog_abort. */
 #define BYTELOG_ABORT_LOG_FULL		0
-#define BYTELOG_ABORT_NOT_REPLAYABLE	1
+#define BYTELOG_ABORT_LOG_FEATURES	1
 #define BYTELOG_ABORT_LOG_CLOSED	2
 #define BYTELOG_ABORT_DEVICE_ERROR	3
 #define BYTELOG_ABORT_OTHER_REFUSAL	4
@@ -107,7 +107,7 @@ TRACE_EVENT(bytelog_abort,
 		  MAJOR(__entry->dev), MINOR(__entry->dev), __entry->tid,
 		  __print_symbolic(__entry->reason,
 			{ BYTELOG_ABORT_LOG_FULL,	"log_full" },
-			{ BYTELOG_ABORT_NOT_REPLAYABLE,	"not_replayable" },
+			{ BYTELOG_ABORT_LOG_FEATURES,	"log_features" },
 			{ BYTELOG_ABORT_LOG_CLOSED,	"log_closed" },
 			{ BYTELOG_ABORT_DEVICE_ERROR,	"device_errors" },
 			{ BYTELOG_ABORT_OTHER_REFUSAL,	"other_refusals" },

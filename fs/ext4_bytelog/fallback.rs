@@ -10,8 +10,8 @@ use kernel::prelude::*;
 pub(crate) enum Fallback {
     /// The area has no room for it.
     LogFull,
-    /// ext4's replay could not apply it.
-    NotReplayable,
+    /// The log's opener does not name a feature that it needs: the next one does.
+    LogFeatures,
     /// An earlier commit failed with its seal perhaps on the medium: nothing can
     /// follow it before the next full commit. A guard: ext4 asks for nothing more of
     /// a transaction that has failed to commit fast.
@@ -31,7 +31,7 @@ impl Fallback {
         Some(match error {
             WriteError::Aborted => return None,
             WriteError::Full => Self::LogFull,
-            WriteError::NotReplayable(_) => Self::NotReplayable,
+            WriteError::Features(_) => Self::LogFeatures,
             WriteError::Closed => Self::LogClosed,
             WriteError::Medium(error) => Self::Device(error),
             WriteError::NotStarted
@@ -46,7 +46,7 @@ impl Fallback {
         match self {
             Self::LogFull => ENOSPC,
             Self::Device(error) => error,
-            Self::NotReplayable | Self::LogClosed | Self::Other | Self::ByExt4 => errno::canceled(),
+            Self::LogFeatures | Self::LogClosed | Self::Other | Self::ByExt4 => errno::canceled(),
         }
     }
 
@@ -54,7 +54,7 @@ impl Fallback {
     pub(crate) fn trace_reason(self) -> u32 {
         match self {
             Self::LogFull => bindings::BYTELOG_ABORT_LOG_FULL,
-            Self::NotReplayable => bindings::BYTELOG_ABORT_NOT_REPLAYABLE,
+            Self::LogFeatures => bindings::BYTELOG_ABORT_LOG_FEATURES,
             Self::LogClosed => bindings::BYTELOG_ABORT_LOG_CLOSED,
             Self::Device(_) => bindings::BYTELOG_ABORT_DEVICE_ERROR,
             Self::Other => bindings::BYTELOG_ABORT_OTHER_REFUSAL,
@@ -66,7 +66,7 @@ impl Fallback {
     pub(crate) fn counter(self, stats: &Stats) -> &Counter {
         match self {
             Self::LogFull => &stats.log_full,
-            Self::NotReplayable => &stats.not_replayable,
+            Self::LogFeatures => &stats.log_features,
             Self::LogClosed => &stats.log_closed,
             Self::Device(_) => &stats.device_errors,
             Self::Other => &stats.other_refusals,

@@ -185,8 +185,7 @@ impl Log {
         };
         let staging = zeroed::bytes(MIN_STAGING).map_err(|_| Refusal::NoMemory)?;
         let writer = LogWriter::new(Staging(staging), area.geometry(), sb.uuid())
-            .map_err(|_| Refusal::NoMemory)?
-            .only_replayable();
+            .map_err(|_| Refusal::NoMemory)?;
         let log = Self {
             area,
             devices,

@@ -54,8 +54,8 @@ counters! {
     aborted_commits,
     /// The log had no room.
     log_full,
-    /// ext4's replay could not have applied the commit.
-    not_replayable,
+    /// The log's opener did not name a feature that the commit needs.
+    log_features,
     /// An earlier one failed half way: nothing may follow it in its transaction. ext4
     /// asks for nothing more of such a transaction, so this guards.
     log_closed,

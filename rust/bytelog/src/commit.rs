@@ -5,6 +5,7 @@
 
 use super::crc::{Crc32c, SEED};
 use super::error::WriteError;
+use super::features::Features;
 use super::gather::Position;
 use super::medium::{FileData, Medium, Persistence};
 use super::opener::{Opener, OPENER_LEN};
@@ -57,26 +58,37 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
     }
 
     /// Walks the staged TLVs: whether they are some, whether one describes file
-    /// data, and whether they keep the rules.
+    /// data, and whether the
+    /// opener names the features that they need.
     #[inline(always)]
     fn inspect<E>(&mut self) -> Result<(), WriteError<E>> {
         let payload = self.staging.as_ref().get(HEADER_LEN..);
         let payload = payload.and_then(|payload| payload.get(..self.now.staged));
         let payload = payload.ok_or(WriteError::Staging)?;
-        let (mut data, mut rules) = (self.now.describes_data, self.rules);
+        let allowed = self.log.as_ref().map_or(Features::NONE, |log| log.features);
+        let (mut data, mut needs) = (self.now.describes_data, self.now.needs);
         let mut rest = payload;
         // Not the iterator: what it returns takes longer to look at than a TLV.
         while !rest.is_empty() {
             let (tlv, behind) = tlv::split_first(rest, self.max_tlv)
                 .map_err(|fault| WriteError::Tlv(TlvError::at(payload, rest, fault)))?;
             data |= tlv.tag() == Tag::AddRange;
-            if !rules.allows(&tlv) && self.only_replayable {
-                return Err(WriteError::NotReplayable(tlv.tag()));
-            }
+            needs = needs.with(Features::needed_by(&tlv));
             rest = behind;
         }
-        (self.now.describes_data, self.rules) = (data, rules);
+        (self.now.describes_data, self.now.needs) = (data, needs);
+        let lacking = needs.without(allowed);
+        if !lacking.is_empty() {
+            return Err(self.lacks(lacking));
+        }
         Ok(())
+    }
+
+    /// The opener does not name `lacking`; the next one will.
+    #[cold]
+    fn lacks<E>(&mut self, lacking: Features) -> WriteError<E> {
+        self.features = self.features.with(lacking);
+        WriteError::Features(lacking)
     }
 
     /// Puts a header in front of the staged payload, copies both in and goes to
@@ -206,9 +218,11 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
     /// Stores the opener of the log's first commit, and starts to write it back.
     #[cold]
     fn write_opener<M: Medium>(&mut self, medium: &mut M) -> Result<(), WriteError<M::Error>> {
-        let log = self.log.as_ref().ok_or(WriteError::NotStarted)?;
+        let log = self.log.as_mut().ok_or(WriteError::NotStarted)?;
+        self.features = self.features.with(self.now.needs);
+        log.features = self.features;
         let opener = Opener {
-            features: 0,
+            features: log.features,
             tid: log.tid,
             nonce: log.nonce,
             head: self.now.at.head,

@@ -4,8 +4,9 @@
 
 use core::fmt;
 
+use super::features::Features;
 use super::geometry::GeometryError;
-use super::tlv::{Tag, TlvError};
+use super::tlv::TlvError;
 
 /// Why a record is not the next one of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub enum Fault {
     Reserved,
     /// The payload is not a run of whole, allowed TLVs.
     Tlv(TlvError),
+    /// A TLV needs features that the opener does not name.
+    Features(Features),
 }
 
 impl Fault {
@@ -83,6 +86,11 @@ impl fmt::Display for Fault {
             Self::Commit(commit) => write!(f, "commit number {commit} out of sequence"),
             Self::Reserved => f.write_str("reserved bytes are not zero"),
             Self::Tlv(error) => write!(f, "{error}"),
+            Self::Features(lacking) => write!(
+                f,
+                "the opener does not name feature {:#x}, which the payload needs",
+                lacking.bits()
+            ),
         }
     }
 }
@@ -109,6 +117,8 @@ pub enum Damage {
     Window,
     /// The opener's window, record count or CRC disagrees with the records.
     Anchor,
+    /// A version 1 log whose opener names features, which that version does not have.
+    Features(Features),
 }
 
 impl fmt::Display for Damage {
@@ -121,6 +131,9 @@ impl fmt::Display for Damage {
             ),
             Self::Window => f.write_str("the anchor's window is not one of this area"),
             Self::Anchor => f.write_str("the anchor does not agree with the records"),
+            Self::Features(named) => {
+                write!(f, "feature {:#x} in a version 1 log", named.bits())
+            }
         }
     }
 }
@@ -143,8 +156,8 @@ pub enum ReadError<A, S> {
     },
     /// The sink refused what it was told.
     Sink(S),
-    /// HEAD's feature word names something unknown.
-    Features(u32),
+    /// HEAD's feature word has these unknown bits.
+    Features(Features),
     /// The log is damaged.
     Damaged {
         /// Bytes from the start of the area to the place where reading ended.
@@ -163,7 +176,12 @@ impl<A: fmt::Debug, S: fmt::Debug> fmt::Display for ReadError<A, S> {
                 write!(f, "cannot read the area at offset {offset}: {error:?}")
             }
             Self::Sink(error) => write!(f, "cannot take the log in: {error:?}"),
-            Self::Features(word) => write!(f, "log has unknown features {word:#x}"),
+            Self::Features(unknown) => write!(
+                f,
+                "the log uses feature {:#x}, which this version does not know; ByteLog of a \
+                 later version reads it",
+                unknown.bits()
+            ),
             Self::Damaged { offset, damage } => {
                 write!(f, "log damaged at offset {offset}: {damage}")
             }
@@ -190,8 +208,9 @@ pub enum WriteError<E> {
     TooLong(usize),
     /// What was staged is not a run of whole TLVs.
     Tlv(TlvError),
-    /// ext4's replay cannot apply a TLV of this tag with this value.
-    NotReplayable(Tag),
+    /// The commit needs features that the opener, which is durable, does not name. The
+    /// next log will have them.
+    Features(Features),
     /// The staging buffer is not what it was.
     Staging,
     /// The medium failed.
@@ -207,7 +226,7 @@ impl<E: fmt::Debug> fmt::Display for WriteError<E> {
             Self::Full => f.write_str("log full"),
             Self::TooLong(len) => write!(f, "a TLV of {len} bytes is too long"),
             Self::Tlv(error) => write!(f, "staged {error}"),
-            Self::NotReplayable(tag) => write!(f, "ext4 cannot replay this {tag}"),
+            Self::Features(lacking) => write!(f, "the log lacks the feature: {lacking}"),
             Self::Staging => f.write_str("staging buffer too short"),
             Self::Medium(error) => write!(f, "medium failed: {error:?}"),
         }

@@ -3,6 +3,7 @@
 //! What the writer knows of its log and of the fast commit being gathered.
 
 use super::crc::SEED;
+use super::features::Features;
 
 /// A place between two records.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +23,9 @@ pub(super) struct Running {
     pub(super) nonce: u32,
     /// Fast commits that are durable.
     pub(super) commits: u32,
+    /// Features that a commit may need: any while there is no opener, then those that
+    /// the opener names.
+    pub(super) features: Features,
     /// Where they end.
     pub(super) durable: Position,
     /// A commit has failed after its seal might have reached the medium.
@@ -41,6 +45,8 @@ pub(super) struct Gathering {
     pub(super) records: u32,
     pub(super) payload_bytes: u64,
     pub(super) describes_data: bool,
+    /// Features that a reader must know.
+    pub(super) needs: Features,
     /// CRC over all payloads; kept for the tid's first commit only.
     pub(super) crc: u32,
     /// A TLV is missing: it must not be committed.
@@ -56,6 +62,7 @@ impl Gathering {
             records: 0,
             payload_bytes: 0,
             describes_data: false,
+            needs: Features::NONE,
             crc: SEED,
             failed: false,
         }

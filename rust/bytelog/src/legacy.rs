@@ -8,10 +8,12 @@
 
 use super::crc::{Crc32c, SEED};
 use super::error::{Damage, Fault, ReadError};
+use super::features::Features;
 use super::log::{Found, Log, ReadArea, Sink};
 use super::opener::Opener;
 use super::record::{Record, ALIGN, HEADER_LEN};
 use super::source::Source;
+use super::tlv::{Tag, Tlvs};
 
 /// Sealed fast commit that a version 1 log is told as.
 const ONLY_COMMIT: u32 = 1;
@@ -51,6 +53,12 @@ pub(super) fn read<C: Crc32c, A: ReadArea, S: Sink>(
     scratch: &mut [u8],
     sink: &mut S,
 ) -> Result<Log, ReadError<A::Error, S::Error>> {
+    if opener.features != Features::NONE {
+        return Err(ReadError::Damaged {
+            offset: 0,
+            damage: Damage::Features(opener.features),
+        });
+    }
     let end = opener.head;
     let mut log = source.nothing(Found::V1, opener.tail);
     let mut crc = SEED;
@@ -73,6 +81,12 @@ pub(super) fn read<C: Crc32c, A: ReadArea, S: Sink>(
         }
         let body = source.body::<C, _>(&record, log.head, end, scratch)?;
         let (payload, behind) = body.map_err(fail)?;
+        // Version 1 has no features. It may hold the INODE of a directory, and ext4's
+        // replay makes of it what that of the RFC does.
+        let mut tlvs = Tlvs::new(payload, usize::MAX);
+        if tlvs.any(|tlv| tlv.is_ok_and(|tlv| tlv.tag() == Tag::Dir)) {
+            return Err(fail(Fault::Features(Features::DIRECTORIES)));
+        }
         sink.record(&record, payload).map_err(ReadError::Sink)?;
         crc = C::update(crc, payload);
         log.head = behind;

@@ -21,6 +21,7 @@
 mod commit;
 pub mod crc;
 pub mod error;
+pub mod features;
 mod gather;
 pub mod geometry;
 mod legacy;
@@ -29,7 +30,6 @@ pub mod medium;
 pub mod opener;
 pub mod reader;
 pub mod record;
-pub mod rules;
 mod scan;
 mod source;
 pub mod tlv;

@@ -3,6 +3,7 @@
 //! A log as its readers see it: where it comes from, where it goes, and what it is.
 
 use super::error::Fault;
+use super::features::Features;
 use super::record::Record;
 
 /// The fast-commit area, for reading.
@@ -77,6 +78,8 @@ pub struct Log {
     pub found: Found,
     /// The expected transaction.
     pub tid: u32,
+    /// What its commits may contain, as the opener says.
+    pub features: Features,
     /// Fast commits to replay.
     pub commits: u32,
     /// Their records.

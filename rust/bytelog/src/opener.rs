@@ -12,6 +12,7 @@ use zerocopy::IntoBytes;
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::crc::Crc32c;
+use super::features::Features;
 use super::geometry::BlockSize;
 use super::tlv::{self, Tag, ANCHOR_LEN, HEAD_LEN, TAIL_LEN, TL_LEN};
 
@@ -75,8 +76,8 @@ impl RawOpener {
 /// What the opener of a log says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opener {
-    /// HEAD's feature word; 0 is written.
-    pub features: u32,
+    /// HEAD's feature word: what the commits may contain. Version 1: 0.
+    pub features: Features,
     /// Transaction that the log belongs to.
     pub tid: u32,
     /// Random number of this life of the log. Version 1: garbage.
@@ -96,7 +97,7 @@ impl Opener {
     pub fn encode<C: Crc32c>(&self, block_size: BlockSize) -> [u8; OPENER_LEN] {
         let mut raw = RawOpener {
             head_tl: head_tl(),
-            features: U32::new(self.features),
+            features: U32::new(self.features.bits()),
             head_tid: U32::new(self.tid),
             anchor_tl: anchor_tl(),
             anchor_tid: U32::new(self.tid),
@@ -238,7 +239,7 @@ impl Prefix {
             return Block0::NotWhole(OpenerFault::Crc);
         }
         Block0::Whole(Opener {
-            features: raw.features.get(),
+            features: Features::from_bits(raw.features.get()),
             tid,
             nonce: raw.nonce.get(),
             head: raw.head.get(),

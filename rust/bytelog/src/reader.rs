@@ -8,6 +8,7 @@
 
 use super::crc::{chain_seed, Crc32c, SEED};
 use super::error::{Damage, Fault, ReadError};
+use super::features::Features;
 use super::geometry::Geometry;
 use super::legacy;
 pub use super::log::{Found, Log, ReadArea, Sink, Stop};
@@ -80,8 +81,9 @@ pub fn read_log<C: Crc32c, A: ReadArea, S: Sink>(
     if opener.tid != expected.tid {
         return Ok(source.nothing(Found::Stale { tid: opener.tid }, start));
     }
-    if opener.features != 0 {
-        return Err(ReadError::Features(opener.features));
+    let unknown = opener.features.without(Features::KNOWN);
+    if !unknown.is_empty() {
+        return Err(ReadError::Features(unknown));
     }
     if !source.window_is_valid(&opener) {
         return Err(ReadError::Damaged {
@@ -132,7 +134,10 @@ impl<'a, A: ReadArea> Walk<'a, A> {
             chain: seed,
             bytes: 0,
             crc: SEED,
-            log: source.nothing(Found::V2, opener.tail),
+            log: Log {
+                features: opener.features,
+                ..source.nothing(Found::V2, opener.tail)
+            },
         }
     }
 
@@ -188,6 +193,11 @@ impl<'a, A: ReadArea> Walk<'a, A> {
             Ok(body) => body,
             Err(fault) => return Ok(Err(fault)),
         };
+        // No writer does this: a reader that does not know the feature would replay it.
+        let lacking = Features::needed_by_run(payload).without(self.opener.features);
+        if !lacking.is_empty() {
+            return Ok(Err(Fault::Features(lacking)));
+        }
         sink.record(record, payload).map_err(ReadError::Sink)?;
         if record.commit() == 1 {
             self.crc = C::update(self.crc, payload);

@@ -5,6 +5,7 @@
 
 use super::crc::Crc32c;
 use super::error::{Fault, ReadError};
+use super::features::Features;
 use super::geometry::Geometry;
 use super::log::{Found, Log, ReadArea};
 use super::opener::Opener;
@@ -87,6 +88,7 @@ impl<A: ReadArea> Source<'_, A> {
         Log {
             found,
             tid: self.tid,
+            features: Features::NONE,
             commits: 0,
             records: 0,
             bytes: 0,

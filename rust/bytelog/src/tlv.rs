@@ -4,7 +4,8 @@
 //! them.
 //!
 //! Source of tags and lengths: `fs/ext4/fast_commit.h` and
-//! `ext4_fc_value_len_isvalid()`, except [`Tag::Anchor`], which is ByteLog's.
+//! `ext4_fc_value_len_isvalid()`, except [`Tag::Anchor`] and [`Tag::Dir`], which are
+//! ByteLog's.
 
 use core::fmt;
 
@@ -29,6 +30,9 @@ pub const HEAD_LEN: usize = 8;
 pub const TAIL_LEN: usize = 8;
 /// Bytes of ByteLog's anchor value.
 pub const ANCHOR_LEN: usize = 40;
+/// Bytes of a DIR's value: seven le32, `ino`, `i_ctime`, `i_mtime`, `i_ctime_extra`,
+/// `i_mtime_extra`, and the low and high half of `i_version`.
+pub const DIR_LEN: usize = 28;
 
 /// Tag of a fast-commit TLV: `EXT4_FC_TAG_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +59,8 @@ pub enum Tag {
     /// ByteLog's opener: where the log is. Unknown to a stock kernel, which
     /// therefore refuses the area.
     Anchor = 0x000a,
+    /// A directory in which only names changed: its times and its version.
+    Dir = 0x000b,
 }
 
 impl Tag {
@@ -71,6 +77,7 @@ impl Tag {
             0x0008 => Self::Tail,
             0x0009 => Self::Head,
             0x000a => Self::Anchor,
+            0x000b => Self::Dir,
             _ => return None,
         })
     }
@@ -85,7 +92,13 @@ impl Tag {
     pub const fn in_payload(self) -> bool {
         matches!(
             self,
-            Self::AddRange | Self::DelRange | Self::Creat | Self::Link | Self::Unlink | Self::Inode
+            Self::AddRange
+                | Self::DelRange
+                | Self::Creat
+                | Self::Link
+                | Self::Unlink
+                | Self::Inode
+                | Self::Dir
         )
     }
 
@@ -105,6 +118,7 @@ impl Tag {
             Self::Tail => (TAIL_LEN, MAX),
             Self::Head => (HEAD_LEN, HEAD_LEN),
             Self::Anchor => (ANCHOR_LEN, ANCHOR_LEN),
+            Self::Dir => (DIR_LEN, DIR_LEN),
         }
     }
 
@@ -113,20 +127,26 @@ impl Tag {
     /// TLV logged.
     #[inline]
     fn of_payload(raw: u16) -> Option<&'static (Self, u16, u16)> {
-        const fn row(tag: Tag) -> (Tag, u16, u16) {
+        const fn row(tag: Tag) -> Option<(Tag, u16, u16)> {
             let (shortest, longest) = tag.value_lens();
             let more = longest.saturating_sub(shortest);
-            (tag, shortest as u16, more as u16)
+            Some((tag, shortest as u16, more as u16))
         }
-        const TABLE: [(Tag, u16, u16); 6] = [
+        const TABLE: [Option<(Tag, u16, u16)>; 11] = [
             row(Tag::AddRange),
             row(Tag::DelRange),
             row(Tag::Creat),
             row(Tag::Link),
             row(Tag::Unlink),
             row(Tag::Inode),
+            // What frames a conventional area.
+            None,
+            None,
+            None,
+            None,
+            row(Tag::Dir),
         ];
-        TABLE.get(usize::from(raw.wrapping_sub(1)))
+        TABLE.get(usize::from(raw.wrapping_sub(1)))?.as_ref()
     }
 
     /// Whether a value of `len` bytes is possible, as far as the filesystem's inode
@@ -150,6 +170,7 @@ impl fmt::Display for Tag {
             Self::Tail => "TAIL",
             Self::Head => "HEAD",
             Self::Anchor => "ANCHOR",
+            Self::Dir => "DIR",
         })
     }
 }

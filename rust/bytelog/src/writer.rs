@@ -11,11 +11,11 @@ use core::marker::PhantomData;
 
 use super::crc::{chain_seed, Crc32c};
 use super::error::WriteError;
+use super::features::Features;
 use super::gather::{Gathering, Position, Running};
 use super::geometry::Geometry;
 pub use super::medium::{FileData, Medium, Persistence};
 use super::record::{ALIGN, DEFAULT_PAYLOAD, HEADER_LEN, MAX_PAYLOAD};
-use super::rules::Replayable;
 use super::tlv::TL_LEN;
 
 /// Shortest staging buffer, bytes: a header and a record of the default size.
@@ -63,8 +63,9 @@ pub struct LogWriter<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> {
     pub(super) max_tlv: usize,
     pub(super) geometry: Geometry,
     uuid: [u8; 16],
-    pub(super) rules: Replayable,
-    pub(super) only_replayable: bool,
+    /// Features that a commit has needed so far. Every opener names them, so that a log
+    /// that begins without them does not refuse the next such commit.
+    pub(super) features: Features,
     pub(super) log: Option<Running>,
     pub(super) now: Gathering,
     crc: PhantomData<fn() -> C>,
@@ -91,20 +92,11 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
             max_tlv: payload_max.min(geometry.block_size().max_tlv()),
             geometry,
             uuid,
-            rules: Replayable::default(),
-            only_replayable: false,
+            features: Features::NONE,
             log: None,
             now: Gathering::from(at, 0),
             crc: PhantomData,
         })
-    }
-
-    /// Refuses fast commits that ext4's replay cannot apply.
-    pub fn only_replayable(self) -> Self {
-        Self {
-            only_replayable: true,
-            ..self
-        }
     }
 
     /// Starts the log of transaction `tid` where the area's log starts: a full
@@ -118,6 +110,7 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
                 tid,
                 nonce,
                 commits: 0,
+                features: Features::KNOWN,
                 durable: Position {
                     head: self.geometry.log_start(),
                     seq: 0,
@@ -150,6 +143,11 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
     /// Durable records of the running log.
     pub fn seq(&self) -> u64 {
         self.log.map_or(0, |log| log.durable.seq)
+    }
+
+    /// Features that the openers of the logs to come name, at the least.
+    pub fn features(&self) -> Features {
+        self.features
     }
 
     /// Durable bytes of the running log.

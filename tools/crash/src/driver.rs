@@ -139,6 +139,7 @@ impl<'a> Driver<'a> {
             }
             Action::Empty => Vec::new(),
             Action::One(tag) => vec![tlvs::one(tag, rng)],
+            Action::Symlink => vec![tlvs::symlink(rng)],
             Action::Full => tlvs::run(DEFAULT_PAYLOAD, rng),
             Action::FullAndOne => {
                 let mut tlvs = tlvs::run(DEFAULT_PAYLOAD, rng);
@@ -208,11 +209,14 @@ impl<'a> Driver<'a> {
             synced,
         }));
         self.medium.begin(tlvs.is_empty());
-        let end = match self.writer.commit(&mut self.medium) {
+        let result = self.writer.commit(&mut self.medium);
+        self.medium.end(match result {
             Ok(_) => Event::Ack,
             Err(_) => Event::Abort,
-        };
-        self.medium.end(end);
+        });
+        if let Err(WriteError::Features(_)) = result {
+            self.full_commit();
+        }
         Ok(())
     }
 
@@ -245,7 +249,7 @@ impl<'a> Driver<'a> {
     /// ext4 commits in full where a fast commit is refused.
     fn no_room(&mut self, error: WriteError<Failed>) -> Result<()> {
         match error {
-            WriteError::Full | WriteError::Closed => {
+            WriteError::Full | WriteError::Closed | WriteError::Features(_) => {
                 self.full_commit();
                 Ok(())
             }

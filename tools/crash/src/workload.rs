@@ -15,6 +15,8 @@ pub enum Action {
     Empty,
     /// A commit of one TLV.
     One(Tag),
+    /// A commit of the INODE of a symlink.
+    Symlink,
     /// A commit that fills a record to the last byte.
     Full,
     /// One TLV more than that.
@@ -39,7 +41,7 @@ pub enum Action {
 
 impl Action {
     /// Those of which all short sequences are tried.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Empty,
         Self::One(Tag::AddRange),
         Self::One(Tag::DelRange),
@@ -47,6 +49,8 @@ impl Action {
         Self::One(Tag::Link),
         Self::One(Tag::Unlink),
         Self::One(Tag::Inode),
+        Self::One(Tag::Dir),
+        Self::Symlink,
         Self::Full,
         Self::FullAndOne,
         Self::Many,
@@ -64,6 +68,7 @@ impl fmt::Display for Action {
         match self {
             Self::Empty => f.write_str("empty"),
             Self::One(tag) => write!(f, "{}", tag.to_string().to_lowercase()),
+            Self::Symlink => f.write_str("symlink"),
             Self::Full => f.write_str("full"),
             Self::FullAndOne => f.write_str("full+1"),
             Self::Many => f.write_str("many"),

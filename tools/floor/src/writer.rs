@@ -77,8 +77,7 @@ impl Log {
         let blocks = u32::try_from(len / BLOCK as usize)?;
         let geometry = Geometry::new(BLOCK, blocks).map_err(|err| anyhow!("{err}"))?;
         let writer = LogWriter::new(vec![0; MIN_STAGING], geometry, [7; 16])
-            .map_err(|err| anyhow!("{err}"))?
-            .only_replayable();
+            .map_err(|err| anyhow!("{err}"))?;
         Ok(Self { writer, tid: 0 })
     }
 

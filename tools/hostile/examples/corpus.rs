@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use bytelog::crc::Crc32c;
+use bytelog::features::Features;
 use bytelog::geometry::BlockSize;
 use bytelog::opener::Opener;
 use bytelog_hostile::fuzz::{BLOCK, TID, UUID};
@@ -46,7 +47,7 @@ fn log(commits: u32, parts: usize, v1: bool) -> Vec<u8> {
     let word = |at: usize| u64::from_le_bytes(big[at..at + 8].try_into().unwrap());
     let moved = 4096 - BLOCK as u64;
     let opener = Opener {
-        features: 0,
+        features: Features::NONE,
         tid: TID,
         nonce: 7,
         head: word(24) - moved,

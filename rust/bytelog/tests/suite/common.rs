@@ -213,8 +213,28 @@ pub fn creat(name: usize, seed: u8) -> Vec<u8> {
     tlv(3, 8 + name, seed)
 }
 
+/// An INODE of a regular file with extents and one link.
 pub fn inode(size: usize, seed: u8) -> Vec<u8> {
-    tlv(6, 4 + size, seed)
+    inode_of(FILE, EXTENTS, size, seed)
+}
+
+/// Modes, and `EXT4_EXTENTS_FL`.
+pub const FILE: u16 = 0o100_644;
+pub const DIRECTORY: u16 = 0o040_755;
+pub const EXTENTS: u32 = 0x8_0000;
+
+/// An INODE of mode `mode` with flags `flags` and one link.
+pub fn inode_of(mode: u16, flags: u32, size: usize, seed: u8) -> Vec<u8> {
+    let mut out = tlv(6, 4 + size, seed);
+    out[8..10].copy_from_slice(&mode.to_le_bytes());
+    out[34..36].copy_from_slice(&1u16.to_le_bytes());
+    out[40..44].copy_from_slice(&flags.to_le_bytes());
+    out
+}
+
+/// A directory's times and version.
+pub fn dir(seed: u8) -> Vec<u8> {
+    tlv(0xb, 28, seed)
 }
 
 /// Reserves and fills, TLV by TLV.
@@ -231,10 +251,23 @@ pub fn gather<M: Medium>(
     Ok(())
 }
 
+/// Reserves, fills and commits.
+pub fn try_commit(
+    log: &mut Writer,
+    ram: &mut Ram,
+    tlvs: &[Vec<u8>],
+) -> Result<u32, bytelog::error::WriteError<Broken>> {
+    gather(log, ram, tlvs)?;
+    Ok(log.commit(ram)?.ordinal)
+}
+
 pub fn commit(writer: &mut Writer, ram: &mut Ram, tlvs: &[Vec<u8>]) -> bytelog::writer::Commit {
     gather(writer, ram, tlvs).unwrap();
     writer.commit(ram).unwrap()
 }
+
+/// A FIFO, a device of either kind, a symlink, a socket.
+pub const SPECIAL_MODES: [u16; 5] = [0o010_644, 0o020_600, 0o060_660, 0o120_777, 0o140_755];
 
 /// xorshift64*: seeds can be printed and rerun.
 pub struct Rng(pub u64);
@@ -254,11 +287,24 @@ impl Rng {
     /// A TLV such as ext4 writes.
     pub fn tlv(&mut self) -> Vec<u8> {
         let seed = self.next() as u8;
-        match self.below(6) {
+        match self.below(9) {
             0 => add_range(seed),
             1 => tlv(2, 12, seed),
             2 => inode(if self.below(2) == 0 { 128 } else { 256 }, seed),
+            6 => dir(seed),
+            7 => inode_of(DIRECTORY, EXTENTS, 160, seed),
+            8 => inode_of(SPECIAL_MODES[self.below(5)], 0, 256, seed),
             kind => tlv(kind as u16, 8 + 1 + self.below(255), seed),
+        }
+    }
+
+    /// A TLV such as version 1 may have.
+    pub fn tlv_of_v1(&mut self) -> Vec<u8> {
+        loop {
+            let tlv = self.tlv();
+            if tlv[0] != 0xb {
+                return tlv;
+            }
         }
     }
 

@@ -33,11 +33,8 @@ fn sample_v2(rng: &mut Rng) -> Sample {
         for _ in 0..1 + rng.below(most) {
             let most = if rng.below(8) == 0 { 40 } else { 5 };
             let tlvs = rng.tlvs(most);
-            match gather(&mut log, &mut ram, &tlvs) {
-                Ok(()) => {
-                    log.commit(&mut ram).unwrap();
-                    commits.push(tlvs.concat());
-                }
+            match try_commit(&mut log, &mut ram, &tlvs) {
+                Ok(_) => commits.push(tlvs.concat()),
                 Err(_) => log.discard(),
             }
         }
@@ -53,8 +50,8 @@ fn sample_v1(rng: &mut Rng) -> Sample {
     let mut image = vec![0; 16 * BLOCK as usize];
     let records: Vec<_> = (0..1 + rng.below(30))
         .map(|_| match rng.below(2) {
-            0 => V1Record::single(rng.tlv()),
-            _ => V1Record::run(&rng.tlvs(5)),
+            0 => V1Record::single(rng.tlv_of_v1()),
+            _ => V1Record::run(&[rng.tlv_of_v1(), rng.tlv_of_v1()]),
         })
         .collect();
     write_v1(&mut image, 9, BLOCK as usize, &records);

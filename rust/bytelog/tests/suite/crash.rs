@@ -122,9 +122,7 @@ fn run(persistence: Persistence, seed: u64) -> Result<Rc<RefCell<World>>, String
         let mut old = writer(BLOCKS, tid, nonce);
         for _ in 0..30 {
             let tlvs = rng.tlvs(4);
-            if gather(&mut old, &mut ram, &tlvs).is_ok() {
-                old.commit(&mut ram).unwrap();
-            }
+            let _ = try_commit(&mut old, &mut ram, &tlvs);
             old.discard();
         }
     }

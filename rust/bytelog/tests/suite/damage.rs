@@ -4,6 +4,7 @@
 
 use crate::common::*;
 use bytelog::error::{Damage, Fault, ReadError};
+use bytelog::features::Features;
 use bytelog::reader::Found;
 
 /// A log of `tid` 1, nonce 2, over `under`; gives the image, its commits and
@@ -281,9 +282,12 @@ fn the_anchor_must_agree_with_the_first_commit() {
         ));
     }
     let mut bytes = image;
-    bytes[4] = 1;
+    bytes[4] = 4;
     crate::v1::seal_opener(&mut bytes);
-    assert_eq!(read(&bytes, 1), Err(ReadError::Features(1)));
+    assert_eq!(
+        read(&bytes, 1),
+        Err(ReadError::Features(Features::from_bits(4)))
+    );
     assert_eq!(read(&bytes, 9).unwrap().0.found, Found::Stale { tid: 1 });
 }
 

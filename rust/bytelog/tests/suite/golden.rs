@@ -6,6 +6,7 @@
 use crate::common::*;
 use bytelog::crc::{chain_seed, Crc32c};
 use bytelog::error::Fault;
+use bytelog::features::Features;
 use bytelog::geometry::BlockSize;
 use bytelog::opener::{Block0, Opener, OpenerFault, Prefix};
 use bytelog::record::{record_len, NewRecord, Record, Version, HEADER_LEN};
@@ -178,7 +179,7 @@ fn opener() -> [u8; 128] {
 fn opener_is_as_written_down() {
     let size = BlockSize::new(4096).unwrap();
     let said = Opener {
-        features: 0,
+        features: Features::NONE,
         tid: 0x1122_3344,
         nonce: 0xaabb_ccdd,
         head: 0x1080,
@@ -279,4 +280,6 @@ fn image_of_one_commit() {
     image[4096..4160].copy_from_slice(&header);
     image[4160..4180].copy_from_slice(&tlv);
     assert!(ram.bytes == image);
+    let (found, commits) = read(&image, 0x1122_3344).unwrap();
+    assert_eq!((found.features, commits), (Features::NONE, vec![tlv]));
 }

@@ -5,6 +5,7 @@
 use crate::common::*;
 use crate::v1::{write_v1, V1Record};
 use bytelog::error::WriteError;
+use bytelog::features::Features;
 use bytelog::reader::Found;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -19,6 +20,18 @@ fn any_tlv() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// The same, or in one of eight cases what needs a feature bit.
+fn any_tlv_of_all() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        21 => any_tlv(),
+        1 => any::<u8>().prop_map(dir),
+        1 => (128..=1024usize, any::<u8>())
+            .prop_map(|(size, seed)| inode_of(DIRECTORY, EXTENTS, size, seed)),
+        1 => (0..5usize, any::<u8>())
+            .prop_map(|(kind, seed)| inode_of(SPECIAL_MODES[kind], 0, 256, seed)),
+    ]
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Commit(Vec<Vec<u8>>),
@@ -29,8 +42,8 @@ enum Step {
 
 fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => vec(any_tlv(), 1..30).prop_map(Step::Commit),
-        2 => vec(any_tlv(), 1..30).prop_map(Step::Abort),
+        8 => vec(any_tlv_of_all(), 1..30).prop_map(Step::Commit),
+        2 => vec(any_tlv_of_all(), 1..30).prop_map(Step::Abort),
         1 => Just(Step::Empty),
         1 => Just(Step::NewTid),
     ]
@@ -53,23 +66,41 @@ proptest! {
         let mut ram = Ram::over(vec![garbage; (BLOCK * blocks) as usize]);
         let mut tid = 10;
         let mut log = writer(blocks, tid, nonce);
-        let mut written = Vec::new();
+        let mut written: Vec<Vec<u8>> = Vec::new();
+        // Of the running log, and of all so far.
+        let (mut named, mut needed) = (Features::NONE, Features::NONE);
         for step in steps {
             match step {
-                Step::Commit(tlvs) => match gather(&mut log, &mut ram, &tlvs) {
-                    Ok(()) => {
-                        let done = log.commit(&mut ram).unwrap();
-                        written.push(tlvs.concat());
-                        prop_assert_eq!(done.ordinal as usize, written.len());
+                Step::Commit(tlvs) => {
+                    let needs = Features::needed_by_run(&tlvs.concat());
+                    match try_commit(&mut log, &mut ram, &tlvs) {
+                        Ok(ordinal) => {
+                            if written.is_empty() {
+                                needed = needed.with(needs);
+                                named = needed;
+                            }
+                            prop_assert!(needs.without(named).is_empty());
+                            written.push(tlvs.concat());
+                            prop_assert_eq!(ordinal as usize, written.len());
+                        }
+                        Err(WriteError::Features(lacking)) => {
+                            prop_assert!(!written.is_empty() && !lacking.is_empty());
+                            prop_assert!(lacking.without(needs.without(named)).is_empty());
+                            needed = needed.with(lacking);
+                            log.discard();
+                        }
+                        Err(error) => {
+                            prop_assert_eq!(error, WriteError::Full);
+                            log.discard();
+                            needed = log.features();
+                        }
                     }
-                    Err(error) => {
-                        prop_assert_eq!(error, WriteError::Full);
-                        log.discard();
-                    }
-                },
+                    prop_assert_eq!(log.features(), needed);
+                }
                 Step::Abort(tlvs) => {
                     let _ = gather(&mut log, &mut ram, &tlvs);
                     log.discard();
+                    needed = log.features();
                 }
                 Step::Empty => {
                     let done = log.commit(&mut ram).unwrap();
@@ -87,6 +118,9 @@ proptest! {
             };
             prop_assert_eq!(&commits, &written);
             prop_assert_eq!(found.commits, log.commits());
+            if found.commits != 0 {
+                prop_assert_eq!(found.features, named);
+            }
             if found.found == Found::V2 {
                 prop_assert_eq!((found.head, found.records), (log.head(), log.seq()));
             }

@@ -3,6 +3,7 @@
 //! Messages name the cause and the place.
 
 use bytelog::error::{Damage, Fault, ReadError, WriteError};
+use bytelog::features::Features;
 use bytelog::geometry::{BlockSize, Geometry, GeometryError};
 use bytelog::tlv::{Tag, TlvError, TlvFault};
 
@@ -38,6 +39,35 @@ fn read_errors_say_where() {
         "DEL_RANGE TLV at 20 has length 13"
     );
     assert_eq!(WriteError::<()>::Full.to_string(), "log full");
+}
+
+#[test]
+fn features_are_named() {
+    let unknown: ReadError<(), ()> = ReadError::Features(Features::from_bits(4));
+    assert_eq!(
+        unknown.to_string(),
+        "the log uses feature 0x4, which this version does not know; ByteLog of a later \
+         version reads it"
+    );
+    let lacks = WriteError::<()>::Features(Features::DIRECTORIES);
+    assert_eq!(lacks.to_string(), "the log lacks the feature: directories");
+    let damage = Damage::Record(Fault::Features(Features::SPECIAL));
+    assert_eq!(
+        damage.to_string(),
+        "the opener does not name feature 0x2, which the payload needs"
+    );
+    let v1 = Damage::Features(Features::SPECIAL);
+    assert_eq!(v1.to_string(), "feature 0x2 in a version 1 log");
+    for (bits, text) in [
+        (0, "none"),
+        (1, "directories"),
+        (2, "special"),
+        (3, "directories, special"),
+        (0x8000_0002, "special, 0x80000000"),
+        (4, "0x4"),
+    ] {
+        assert_eq!(Features::from_bits(bits).to_string(), text);
+    }
 }
 
 #[test]

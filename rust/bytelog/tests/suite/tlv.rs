@@ -21,9 +21,10 @@ fn a_run_is_walked_in_order() {
     let mut run = tlv(1, 16, 1);
     run.extend(tlv(6, 132, 2));
     run.extend(tlv(4, 9, 3));
+    run.extend(tlv(11, 28, 4));
     let found = walk(&run).unwrap();
     let tags: Vec<_> = found.iter().map(|(tag, _)| *tag).collect();
-    assert_eq!(tags, [Tag::AddRange, Tag::Inode, Tag::Link]);
+    assert_eq!(tags, [Tag::AddRange, Tag::Inode, Tag::Link, Tag::Dir]);
     assert_eq!(found[2].1, tlv(4, 9, 3)[4..]);
     assert_eq!(walk(&[]), Ok(vec![]));
 }
@@ -41,6 +42,9 @@ fn lengths_are_as_ext4_checks_them() {
     }
     assert!(valid(6, MOST - 4));
     assert!(!valid(6, MOST - 3));
+    for len in 0..600 {
+        assert_eq!(valid(0xb, len), len == 28);
+    }
     for tag in Tag::Pad.raw()..=Tag::Anchor.raw() {
         assert_eq!(fault(&tlv(tag, 8, 0)), TlvFault::Tag(tag));
     }
@@ -55,10 +59,10 @@ fn tags_survive_their_numbers() {
     for raw in 0..=u16::MAX {
         match Tag::from_raw(raw) {
             Some(tag) => assert_eq!(tag.raw(), raw),
-            None => assert!(raw == 0 || raw > 10),
+            None => assert!(raw == 0 || raw > 11),
         }
         let in_payload = Tag::from_raw(raw).is_some_and(Tag::in_payload);
-        assert_eq!(in_payload, (1..=6).contains(&raw));
+        assert_eq!(in_payload, (1..=6).contains(&raw) || raw == 11);
     }
 }
 

@@ -36,7 +36,7 @@ fn stock_scan(blocks: &[Vec<u8>], expected_tid: u32) -> Vec<u8> {
             assert!(len <= block.len() - value, "TLV beyond its block");
             let tlv = &block[cur..value + len];
             match tag {
-                1..=6 => found.extend(tlv),
+                1..=6 | 11 => found.extend(tlv),
                 7 => assert!(tlv[4..].iter().all(|&byte| byte == 0)),
                 8 => {
                     crc = Crc::update(crc, &block[cur..value + 4]);

@@ -39,8 +39,8 @@ counters! {
     aborted_commits,
     /// The log had no room.
     log_full,
-    /// ext4's replay could not have applied the commit.
-    not_replayable,
+    /// The log's opener did not name a feature that the commit needs.
+    log_features,
     /// An earlier one failed half way.
     log_closed,
     /// The device failed.
@@ -104,7 +104,7 @@ impl Counters {
     pub fn reasons(&self) -> [(&'static str, u64); 6] {
         [
             ("log_full", self.log_full),
-            ("not_replayable", self.not_replayable),
+            ("log_features", self.log_features),
             ("log_closed", self.log_closed),
             ("device_errors", self.device_errors),
             ("other_refusals", self.other_refusals),
