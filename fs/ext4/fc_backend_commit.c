@@ -23,14 +23,15 @@ bool ext4_fc_backend_needs_full(struct super_block *sb)
 }
 
 /*
- * For what fast commits do not log, as a directory's own inode with its link count and
- * size.  The reason is the nearest that ext4's statistics have.
+ * For what fast commits with a backend do not log, as a directory's own inode with its
+ * link count and size.
  */
-void ext4_fc_backend_commit_full(struct super_block *sb, handle_t *handle)
+void ext4_fc_backend_mark_ineligible(struct super_block *sb, int reason,
+				     handle_t *handle)
 {
 	/* A handle that could not be restarted has no transaction. */
 	if (EXT4_SB(sb)->s_fc_backend_active && !is_handle_aborted(handle))
-		ext4_fc_mark_ineligible(sb, EXT4_FC_REASON_RENAME_DIR, handle);
+		ext4_fc_mark_ineligible(sb, reason, handle);
 }
 
 /* For jbd2, what an aborted journal has dropped is committed. */
@@ -311,5 +312,6 @@ void ext4_fc_backend_orphan_gone(handle_t *handle, struct inode *inode)
 {
 	if (EXT4_SB(inode->i_sb)->s_fc_backend_active && !is_handle_aborted(handle) &&
 	    EXT4_I(inode)->i_fc_orphan_tid != handle->h_transaction->t_tid)
-		ext4_fc_backend_commit_full(inode->i_sb, handle);
+		ext4_fc_backend_mark_ineligible(inode->i_sb,
+						EXT4_FC_REASON_ORPHAN, handle);
 }

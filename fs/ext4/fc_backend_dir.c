@@ -31,7 +31,8 @@ bool ext4_fc_backend_track_dir(handle_t *handle, struct inode *dir)
 		return false;
 	/* Replay makes blocks for directories with extents only. */
 	if (!ext4_test_inode_flag(dir, EXT4_INODE_EXTENTS)) {
-		ext4_fc_backend_commit_full(dir->i_sb, handle);
+		ext4_fc_backend_mark_ineligible(dir->i_sb, EXT4_FC_REASON_DIRECTORY,
+						handle);
 		return false;
 	}
 	if (READ_ONCE(ei->i_fc_names) != current)

@@ -6,7 +6,9 @@
 
 #include "ext4.h"
 #include "ext4_jbd2.h"
+#include "fast_commit.h"
 #include "fc_backend.h"
+#include "fc_backend_redo.h"
 
 /* Whether the bitmap has an inode; if it cannot be read, it is for others to say. */
 bool ext4_fc_backend_inode_used(struct super_block *sb, unsigned long ino)
@@ -88,6 +90,7 @@ void ext4_fc_backend_exact(struct super_block *sb)
 	if (!sbi->s_fc_exact) {
 		xa_init(&sbi->s_fc_last_inode);
 		xa_init(&sbi->s_fc_groups);
+		xa_init(&sbi->s_fc_created);
 	}
 	sbi->s_fc_exact = true;
 }
@@ -134,6 +137,60 @@ bool ext4_fc_backend_never_used(struct super_block *sb, unsigned long ino)
 		       nth >= EXT4_INODES_PER_GROUP(sb) -
 			      ext4_itable_unused_count(sb, gdp)) &&
 	       !ext4_fc_backend_inode_used(sb, ino);
+}
+
+/*
+ * Whether what is in this place of the table is another inode than the one in @val, of
+ * an INODE: its blocks are free.  Those of the same inode are freed, block by block, by
+ * what the log has of them.  Without a backend they all count as free until the end of
+ * replay.
+ */
+bool ext4_fc_backend_other_inode(struct super_block *sb, unsigned long ino,
+				 const u8 *val)
+{
+	const size_t at = offsetof(struct ext4_fc_inode, fc_raw_inode) +
+			  offsetof(struct ext4_inode, i_generation);
+	struct ext4_iloc iloc;
+	bool other;
+
+	if (!EXT4_SB(sb)->s_fc_backend)
+		return true;
+	if (ext4_fc_backend_never_used(sb, ino) || !ext4_valid_inum(sb, ino) ||
+	    ext4_get_fc_inode_loc(sb, ino, &iloc))
+		return false;
+	other = memcmp(&ext4_raw_inode(&iloc)->i_generation, val + at,
+		       sizeof(__le32));
+	brelse(iloc.bh);
+	return other;
+}
+
+/*
+ * Replay: the log makes an inode of this number.  An entry in the file of orphans, which
+ * is older, is another one's.
+ */
+int ext4_fc_backend_created(struct super_block *sb, unsigned long ino)
+{
+	struct ext4_sb_info *sbi = EXT4_SB(sb);
+
+	if (!sbi->s_fc_exact)
+		return 0;
+	return xa_err(xa_store(&sbi->s_fc_created, ino, xa_mk_value(1), GFP_NOFS));
+}
+
+bool ext4_fc_backend_was_created(struct super_block *sb, unsigned long ino)
+{
+	struct xarray *created = &EXT4_SB(sb)->s_fc_created;
+
+	return !xa_empty(created) && xa_load(created, ino);
+}
+
+void ext4_fc_backend_forget_created(struct super_block *sb)
+{
+	struct xarray *created = &EXT4_SB(sb)->s_fc_created;
+
+	/* Where there is no backend, nobody has initialized it */
+	if (!xa_empty(created))
+		xa_destroy(created);
 }
 
 /* An inode that is gone may be half freed, by a replay that a cut has ended. */
@@ -234,6 +291,7 @@ void ext4_fc_backend_settle(struct super_block *sb)
 		return;
 	xa_for_each(&sbi->s_fc_groups, group, entry)
 		ext4_fc_backend_replay_error(sb, fc_backend_settle_group(sb, group));
+	ext4_fc_backend_settled(sb);
 }
 
 /*
@@ -252,6 +310,14 @@ void ext4_fc_backend_replay_error(struct super_block *sb, int err)
 /* What replay returns: an error if something was left out. */
 int ext4_fc_backend_replayed(struct super_block *sb, int ret)
 {
+	int err = 0;
+
+	if (ret >= 0 && !EXT4_SB(sb)->s_fc_replay_nomem)
+		err = ext4_fc_backend_commit_redo(sb);
+	if (err == -ENOMEM)
+		ext4_fc_backend_replay_error(sb, err);
+	else if (err)
+		return err;
 	if (ret < 0 || !EXT4_SB(sb)->s_fc_replay_nomem)
 		return ret;
 	ext4_msg(sb, KERN_ERR,
@@ -265,6 +331,9 @@ int ext4_fc_backend_replayed(struct super_block *sb, int ret)
  */
 void ext4_fc_backend_end_replay(struct super_block *sb)
 {
-	if (EXT4_SB(sb)->s_fc_backend)
+	if (EXT4_SB(sb)->s_fc_backend) {
+		ext4_fc_backend_drop_redo(sb);
 		ext4_fc_replay_cleanup(sb);
+	}
+	ext4_fc_backend_forget_created(sb);
 }

@@ -28,6 +28,19 @@ const TAIL: usize = BLOCK as usize + 640;
 /// TLVs in a record of several.
 const RUN: usize = 5;
 
+/// Whether a TLV describes a directory: such a kernel logs none.
+fn of_directory(tlv: &[u8]) -> bool {
+    const INODE: u16 = 0x0006;
+    const DIR: u16 = 0x000b;
+    match *tlv {
+        [t0, t1, _, _, _, _, _, _, m0, m1, ..] => {
+            let (tag, mode) = (u16::from_le_bytes([t0, t1]), u16::from_le_bytes([m0, m1]));
+            tag == DIR || (tag == INODE && mode & 0o170_000 == 0o040_000)
+        }
+        _ => false,
+    }
+}
+
 /// Writes the log on a device anew, as one of version 1.
 fn rewrite(lab: &Lab, dev: &Dev) -> Result<()> {
     let image = Image::open(dev)?;
@@ -45,7 +58,9 @@ fn rewrite(lab: &Lab, dev: &Dev) -> Result<()> {
         while let [_, _, low, high, ..] = payload {
             let len = 4 + usize::from(u16::from_le_bytes([*low, *high]));
             let (tlv, rest) = payload.split_at(len);
-            tlvs.push(tlv.to_vec());
+            if !of_directory(tlv) {
+                tlvs.push(tlv.to_vec());
+            }
             payload = rest;
         }
     }
