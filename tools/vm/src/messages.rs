@@ -24,6 +24,9 @@ pub const NOTHING_REPLAYED: &str = "nothing is replayed";
 /// A log that a later version may be able to read.
 pub const UNKNOWN_FEATURES: &str = "unknown features";
 
+/// What replay changes does not go through the journal.
+pub const IN_PLACE: &str = "no room in the journal";
+
 /// Followed by the number of fast commits.
 pub const REPLAYING: &str = "replaying ";
 

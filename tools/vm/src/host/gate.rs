@@ -39,6 +39,17 @@ impl Gate {
         Ok(())
     }
 
+    /// Who is stopped goes on, and the next to come is stopped.
+    pub fn step(&self) -> Result<()> {
+        *self.lock()? = State::Set;
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    pub fn is_stopped(&self) -> Result<bool> {
+        Ok(*self.lock()? == State::Stopped)
+    }
+
     /// Waits until one is stopped. If none comes in time, the gate opens.
     pub fn wait(&self, patience: Duration) -> Result<bool> {
         let (mut state, _) = self
@@ -81,6 +92,21 @@ mod tests {
             gate.open().unwrap();
         });
         gate.pass().unwrap();
+    }
+
+    #[test]
+    fn steps_from_one_to_the_next() {
+        let gate = Gate::default();
+        gate.set().unwrap();
+        std::thread::scope(|scope| {
+            let both = scope.spawn(|| gate.pass().and_then(|()| gate.pass()));
+            for _ in 0..2 {
+                assert!(gate.wait(Duration::MAX).unwrap() && gate.is_stopped().unwrap());
+                assert!(!both.is_finished());
+                gate.step().unwrap();
+            }
+        });
+        assert!(!gate.is_stopped().unwrap());
     }
 
     #[test]

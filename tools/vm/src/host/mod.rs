@@ -104,6 +104,16 @@ impl Host {
         self.gate.wait(patience)
     }
 
+    /// Whether a flush is held now.
+    pub fn is_holding(&self) -> Result<bool> {
+        self.gate.is_stopped()
+    }
+
+    /// Releases the flush that is held, and holds the next one.
+    pub fn step(&self) -> Result<()> {
+        self.gate.step()
+    }
+
     pub fn release(&self) -> Result<()> {
         self.gate.open()
     }

@@ -17,7 +17,8 @@ pub const TESTS: &[Test] = &[Test {
 }];
 
 const OPTS: &str = "dax=always,commit=600,dax_fc_bytelog=on";
-const MIB: u64 = 64;
+/// Size of the filesystem.
+pub const MIB: u64 = 64;
 /// Replays after the first one: of all that it wrote, then of a part of it.
 const ROUNDS: u32 = 8;
 /// Of the first group's descriptor: `bg_block_bitmap_lo`.
@@ -74,9 +75,9 @@ fn run(lab: &mut Lab, dev: &Dev, dir: &str, line: &str) -> Result<()> {
 }
 
 /// A filesystem whose log has all of [`COMMITS`], and the power cut; how it looked.
-fn prepare(lab: &mut Lab, dev: &Dev) -> Result<Tree> {
+pub fn prepare(lab: &mut Lab, dev: &Dev, opts: &str) -> Result<Tree> {
     lab.mkfs(dev, LARGE_LOG, &format!("{MIB}M"))?;
-    lab.mount(dev, OPTS)?;
+    lab.mount(dev, opts)?;
     lab.must_run(&format!("mkdir {}/d {}/e", dev.dir(), dev.dir()))?;
     for line in BEFORE {
         run(lab, dev, "d", line)?;
@@ -86,7 +87,7 @@ fn prepare(lab: &mut Lab, dev: &Dev) -> Result<Tree> {
         lab.must_run(&format!("touch {}/e/{i}", dev.dir()))?;
     }
     lab.umount(&dev.dir())?;
-    lab.mount(dev, OPTS)?;
+    lab.mount(dev, opts)?;
     // The first commit is a full one.
     lab.must_run(&format!("touch {}/e/39", dev.dir()))?;
     lab.must_run(&format!("sync {}/e/39", dev.dir()))?;
@@ -105,13 +106,8 @@ fn prepare(lab: &mut Lab, dev: &Dev) -> Result<Tree> {
     Ok(tree)
 }
 
-/// Mounts, which replays, and compares.
-fn replay(lab: &mut Lab, dev: &Dev, expected: &Tree) -> Result<()> {
-    let log = lab.mount(dev, OPTS)?;
-    ensure!(
-        log.iter().any(|line| line.contains(messages::REPLAYING)),
-        "nothing replayed"
-    );
+/// Compares the directory of a mounted filesystem with how it looked.
+pub fn compare(lab: &mut Lab, dev: &Dev, expected: &Tree) -> Result<()> {
     let tree = lab.tree(&format!("{}/d", dev.dir()))?;
     for (name, entry) in expected {
         let found = tree.get(name);
@@ -121,6 +117,17 @@ fn replay(lab: &mut Lab, dev: &Dev, expected: &Tree) -> Result<()> {
         );
     }
     ensure!(tree.len() == expected.len(), "more names: {tree:?}");
+    Ok(())
+}
+
+/// Mounts, which replays, and compares.
+fn replay(lab: &mut Lab, dev: &Dev, expected: &Tree) -> Result<()> {
+    let log = lab.mount(dev, OPTS)?;
+    ensure!(
+        log.iter().any(|line| line.contains(messages::REPLAYING)),
+        "nothing replayed"
+    );
+    compare(lab, dev, expected)?;
     lab.umount(&dev.dir())?;
     lab.fsck_clean(dev)
 }
@@ -128,7 +135,7 @@ fn replay(lab: &mut Lab, dev: &Dev, expected: &Tree) -> Result<()> {
 fn again(lab: &mut Lab) -> Result<()> {
     lab.with(Ext4::ByteLog)?;
     let dev = lab.dev(DeviceKind::Sync)?;
-    let expected = prepare(lab, &dev)?;
+    let expected = prepare(lab, &dev, OPTS)?;
     let journal = lab.journal(&dev)?.blocks.clone();
     let image = Image::open(&dev)?;
     let read = || image.read(0, (MIB << 20) as usize);

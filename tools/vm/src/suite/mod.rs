@@ -4,6 +4,7 @@
 
 mod again;
 mod allocations;
+mod atomic;
 mod counts;
 pub mod crew;
 mod cuts;
@@ -57,6 +58,7 @@ fn all(kver: Option<&str>) -> impl Iterator<Item = &'static Test> + use<> {
         stat::TESTS,
         durability::TESTS,
         again::TESTS,
+        atomic::TESTS,
         threads::TESTS,
         cuts::TESTS,
         faults::TESTS,
