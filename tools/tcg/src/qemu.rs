@@ -103,6 +103,7 @@ extern "C" {
     fn qemu_plugin_mem_get_value(info: u32) -> MemValue;
     fn qemu_plugin_get_registers() -> *mut Array<RegisterDescriptor>;
     fn qemu_plugin_read_register(handle: *mut c_void, to: *mut Array<u8>) -> c_int;
+    fn qemu_plugin_read_memory_vaddr(va: u64, to: *mut Array<u8>, len: usize) -> bool;
     fn g_byte_array_new() -> *mut Array<u8>;
     fn g_byte_array_free(array: *mut Array<u8>, segment: c_int) -> *mut u8;
     fn g_array_free(array: *mut Array<RegisterDescriptor>, segment: c_int) -> *mut c_void;
@@ -218,21 +219,32 @@ extern "C" fn cpu_starts(_: Id, _: c_uint) {
     let _ = REGISTERS.set(handles);
 }
 
-/// Reads a general register of 64 bits, in a callback that said that it would.
-fn register(name: Register) -> Option<u64> {
-    let Handle(handle) = (*REGISTERS.get()?.get(name.number())?)?;
-    // SAFETY: The handle is QEMU's; the array is ours, and as long as it says.
+/// The eight bytes that `read` puts into an array, if it says that it did.
+fn word(read: impl FnOnce(*mut Array<u8>) -> bool) -> Option<u64> {
+    // SAFETY: The array is ours, and as long as it says.
     unsafe {
         let array = g_byte_array_new();
-        let read = qemu_plugin_read_register(handle, array);
         let mut value = [0; 8];
-        let good = read == 8 && (*array).len == 8;
+        let good = read(array) && (*array).len == 8;
         if good {
             value = *(*array).data.cast::<[u8; 8]>();
         }
         g_byte_array_free(array, 1);
         good.then(|| u64::from_le_bytes(value))
     }
+}
+
+/// Reads a general register of 64 bits, in a callback that said that it would.
+fn register(name: Register) -> Option<u64> {
+    let Handle(handle) = (*REGISTERS.get()?.get(name.number())?)?;
+    // SAFETY: The handle is QEMU's, and the array a valid one.
+    word(|array| unsafe { qemu_plugin_read_register(handle, array) } == 8)
+}
+
+/// Reads eight bytes of the guest's memory, in a callback.
+fn memory(va: u64) -> Option<u64> {
+    // SAFETY: The array is a valid one, and QEMU looks whether the address is.
+    word(|array| unsafe { qemu_plugin_read_memory_vaddr(va, array, 8) })
 }
 
 /// A block of guest code is translated: asks to be called for what matters in it.
@@ -245,7 +257,7 @@ extern "C" fn translates(_: Id, tb: *mut c_void) {
             let entry: &'static Entry = Box::leak(Box::new(Entry::new(start, len as u64)));
             let data = ptr::from_ref(entry).cast_mut().cast();
             // SAFETY: `tb` is valid; what comes back is the pointer to the entry.
-            unsafe { qemu_plugin_register_vcpu_tb_exec_cb(tb, enters, NO_REGISTERS, data) };
+            unsafe { qemu_plugin_register_vcpu_tb_exec_cb(tb, enters, READS_REGISTERS, data) };
             counter.translated(entry);
         }
         Ok(())
@@ -282,7 +294,14 @@ fn tagged(pc: u64, non_temporal: bool) -> *mut c_void {
 /// A block of code is entered.
 extern "C" fn enters(_: c_uint, entry: *mut c_void) {
     // SAFETY: It is the entry that was given with this function, and is never freed.
-    unsafe { &*entry.cast::<Entry>() }.enter();
+    let entry = unsafe { &*entry.cast::<Entry>() };
+    if entry.is_watched() {
+        tell(|watch| match watch.counter() {
+            Some(counter) => counter.enters(entry, register(Register::RSP), memory),
+            None => Ok(()),
+        });
+    }
+    entry.enter();
 }
 
 /// An instruction has stored.

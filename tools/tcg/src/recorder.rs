@@ -4,7 +4,7 @@
 
 use crate::observer::{is_running, set_running};
 use crate::site::{Site, What};
-use anyhow::{ensure, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use bytelog_trace::event::{Event, Store, MAGIC};
 use bytelog_trace::mark::Kind;
 use iced_x86::Register;
@@ -60,6 +60,7 @@ impl Recorder {
             }
             Kind::Stop => ensure!(is_running(), "a stop before any start"),
             Kind::Sync | Kind::Synced => {}
+            Kind::Watch => bail!("functions are watched by a counter, not by a recorder"),
         }
         self.note(Event::Mark { kind, number })?;
         if kind == Kind::Stop {

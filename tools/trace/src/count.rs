@@ -9,7 +9,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-/// From one mark of a call to the next, on the one CPU: whatever ran meanwhile.
+/// From one mark of a call to the next, on the one CPU: whatever ran meanwhile. Of a
+/// function that is watched, from its first instruction to its return: whatever ran in
+/// the kernel meanwhile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
     /// Instructions executed.
@@ -39,7 +41,7 @@ pub struct Block {
 pub struct Counted {
     /// Its number, as the mark gave it.
     pub segment: u64,
-    /// Each call, in order.
+    /// Each call, in the order of their ends.
     pub calls: Vec<Cost>,
     /// What ran during calls; a block can be listed more than once.
     pub blocks: Vec<Block>,

@@ -22,13 +22,22 @@ pub enum Kind {
     Synced = 3,
     /// Recording stops; what has been recorded is in the file.
     Stop = 4,
+    /// From here on each execution of the kernel's function at this address is a call
+    /// that is counted, whichever program makes it. Not for recorders.
+    Watch = 5,
 }
 
 impl Kind {
     /// The kind with this number.
     pub fn from_raw(raw: u64) -> Option<Self> {
-        [Self::Start, Self::Sync, Self::Synced, Self::Stop]
-            .into_iter()
-            .find(|&kind| kind as u64 == raw)
+        [
+            Self::Start,
+            Self::Sync,
+            Self::Synced,
+            Self::Stop,
+            Self::Watch,
+        ]
+        .into_iter()
+        .find(|&kind| kind as u64 == raw)
     }
 }
