@@ -28,7 +28,7 @@ const COUNTED: u64 = 1;
 /// What is to be measured.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// Image that scripts/database-root has made
+    /// Image that scripts/programs-root has made
     #[arg(long)]
     root: PathBuf,
     /// Devices, by their names in bench.json

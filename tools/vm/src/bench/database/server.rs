@@ -7,7 +7,7 @@ use crate::lab::WORKLOAD;
 use anyhow::{ensure, Context, Result};
 use bytelog_guest::proto::{Cmd, CountedRun, IoCounts, RunResult};
 
-/// The image of `scripts/database-root`, which is the machine's second disk.
+/// The image of `scripts/programs-root`, which is the machine's second disk.
 const ROOT: &str = "/database";
 
 const SETUP: &str = "
