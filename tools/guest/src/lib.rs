@@ -7,6 +7,7 @@ pub mod blocks;
 pub mod database;
 pub mod load;
 pub mod model;
+pub mod models;
 pub mod ops;
 pub mod oracle;
 pub mod proto;

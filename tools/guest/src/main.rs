@@ -5,10 +5,14 @@
 mod agent;
 
 use anyhow::{bail, Result};
+use bytelog_guest::models;
 
 fn main() -> Result<()> {
-    if std::env::args().nth(1).as_deref() == Some(agent::apart::ARGUMENT) {
-        return agent::apart::work();
+    let mut args = std::env::args().skip(1);
+    match args.next().as_deref() {
+        Some(agent::apart::ARGUMENT) => return agent::apart::work(),
+        Some(models::ARGUMENT) => return models::program(args),
+        _ => {}
     }
     if std::process::id() != 1 {
         bail!("this is the first process of the test machine; it does nothing elsewhere");

@@ -136,6 +136,9 @@ pub enum Cmd {
     Kmsg { since: u64 },
     /// Where stores are recorded, start with this segment, or stop: nothing.
     Trace { segment: Option<u64> },
+    /// Where instructions are counted, count each of these functions of the kernel as a
+    /// call: nothing.
+    WatchCalls { functions: Vec<String> },
     /// Sync and switch the machine off; the answer may not arrive.
     Poweroff,
 }

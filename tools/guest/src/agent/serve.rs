@@ -184,6 +184,7 @@ fn answer(request: Request, link: &Link) -> Result<Value> {
         Cmd::Stats { dev } => value(stats::read(&dev)),
         Cmd::Kmsg { since } => value(kmsg::since(since)),
         Cmd::Trace { segment } => value(mark::segment(segment)),
+        Cmd::WatchCalls { functions } => value(mark::watch(&functions)),
         Cmd::Poweroff => super::boot::power_off(),
     }
 }

@@ -11,11 +11,11 @@ use std::path::Path;
 /// Bytes of a row besides its key.
 const ROW: usize = 100;
 
-/// An open database with an empty table.
+/// An open database with a table.
 pub struct Inserts(Connection);
 
 impl Inserts {
-    /// Makes the database in a directory.
+    /// Opens the database in a directory, which is made, with an empty table, if need be.
     pub fn create(mode: Mode, dir: &Path) -> Result<Self> {
         let path = dir.join("inserts.db");
         let db = Connection::open(&path).with_context(|| path.display().to_string())?;
@@ -24,7 +24,9 @@ impl Inserts {
             db.pragma_update_and_check(None, "journal_mode", journal, |row| row.get(0))?;
         ensure!(set == journal, "journal_mode is {set}, not {journal}");
         db.pragma_update(None, "synchronous", synchronous)?;
-        db.execute_batch("CREATE TABLE rows (key INTEGER PRIMARY KEY, bytes BLOB NOT NULL)")?;
+        db.execute_batch(
+            "CREATE TABLE IF NOT EXISTS rows (key INTEGER PRIMARY KEY, bytes BLOB NOT NULL)",
+        )?;
         Ok(Self(db))
     }
 

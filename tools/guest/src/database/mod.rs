@@ -30,9 +30,14 @@ pub enum Mode {
     Delete,
     /// The same with `synchronous=EXTRA`: the directory is synced as well.
     DeleteExtra,
+    /// `journal_mode=TRUNCATE`, `synchronous=FULL`: the journal is emptied instead.
+    Truncate,
+    /// `journal_mode=PERSIST`, `synchronous=FULL`: its head is overwritten instead.
+    Persist,
 }
 
 impl Mode {
+    /// Those that cuts are judged of.
     pub const ALL: [Self; 3] = [Self::Wal, Self::Delete, Self::DeleteExtra];
 
     /// Values of `journal_mode` and `synchronous`.
@@ -41,6 +46,8 @@ impl Mode {
             Self::Wal => ["wal", "full"],
             Self::Delete => ["delete", "full"],
             Self::DeleteExtra => ["delete", "extra"],
+            Self::Truncate => ["truncate", "full"],
+            Self::Persist => ["persist", "full"],
         }
     }
 
@@ -53,7 +60,7 @@ impl Mode {
     fn undone(self) -> u64 {
         match self {
             Self::Delete => 1,
-            Self::Wal | Self::DeleteExtra => 0,
+            Self::Wal | Self::DeleteExtra | Self::Truncate | Self::Persist => 0,
         }
     }
 }
