@@ -70,6 +70,13 @@ enum Action {
         #[command(flatten)]
         options: bench::database::Options,
     },
+    /// Programs that call fsync: what that costs, and which commits are fast
+    Workloads {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        options: bench::workloads::Options,
+    },
     /// Record the stores of fast commits, for the crash-state checker
     Trace {
         #[command(flatten)]
@@ -276,6 +283,15 @@ fn run(cli: Cli) -> Result<bool> {
             let outcome = bench::database::run(&config, kver, common.seed, &options);
             common.leave();
             outcome.map(|()| true)
+        }
+        Action::Workloads { common, options } => {
+            let options = options.resolve()?;
+            let mut config = common.enter(None)?;
+            config.read_only = options.disks();
+            let kver = common.kver.as_deref();
+            let outcome = bench::workloads::run(&config, kver, common.seed, &options);
+            common.leave();
+            outcome
         }
         Action::Trace { common, args } => {
             let args = args.resolve()?;

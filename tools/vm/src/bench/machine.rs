@@ -72,7 +72,7 @@ pub struct Base {
 pub struct Machine {
     pub lab: Lab,
     pub place: Place,
-    dev: Dev,
+    pub dev: Dev,
     journal: Option<Dev>,
     /// Where it counts.
     reader: Option<Reader>,
@@ -116,7 +116,7 @@ impl Machine {
     }
 
     /// What has been counted since the last call.
-    fn segment(&mut self) -> Result<Segment> {
+    pub fn segment(&mut self) -> Result<Segment> {
         let reader = self.reader.as_mut().context("not a machine that counts")?;
         reader.next_segment()
     }

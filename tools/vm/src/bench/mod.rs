@@ -9,6 +9,7 @@ mod page;
 mod place;
 mod plot;
 mod profile;
+mod programs;
 mod replay;
 mod rows;
 mod smoke;
@@ -16,6 +17,7 @@ mod sweep;
 mod tables;
 mod targets;
 mod timed;
+pub mod workloads;
 
 use crate::config::VmConfig;
 use anyhow::{bail, Context, Result};

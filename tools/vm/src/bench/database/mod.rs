@@ -3,11 +3,12 @@
 //! pgbench beside it, in the modes of the bench, in alternating rounds in one boot.
 
 mod pgbench;
-mod server;
+pub mod server;
 mod table;
 
 use super::machine::{Base, Machine};
 use super::place::{self, Place};
+use super::programs;
 use super::rows::{Mode, Rows};
 use super::timed;
 use crate::config::VmConfig;
@@ -125,7 +126,7 @@ type Times = HashMap<(String, Mode), Vec<f64>>;
 
 fn timed_rounds(machine: &mut Machine, options: &Options, rows: &mut Rows) -> Result<()> {
     let place = machine.place.name;
-    Server::prepare(machine)?;
+    programs::prepare(machine)?;
     let mut times = Times::new();
     for round in 0..=options.rounds {
         for mode in Mode::ALL {
@@ -165,7 +166,7 @@ fn names(options: &Options) -> Vec<String> {
 /// What client, server and kernel execute, on a machine whose clock counts that.
 fn instructions(machine: &mut Machine, options: &Options, rows: &mut Rows) -> Result<()> {
     let place = machine.place.name;
-    Server::prepare(machine)?;
+    programs::prepare(machine)?;
     for mode in Mode::ALL {
         for wal in Wal::ALL {
             machine.set_up(mode, "")?;

@@ -3,21 +3,9 @@
 
 use super::pgbench::Run;
 use crate::bench::machine::Machine;
-use crate::lab::WORKLOAD;
-use anyhow::{ensure, Context, Result};
-use bytelog_guest::proto::{Cmd, CountedRun, IoCounts, RunResult};
-
-/// The image of `scripts/programs-root`, which is the machine's second disk.
-const ROOT: &str = "/database";
-
-const SETUP: &str = "
-mkdir -p /database
-mount -t squashfs -o ro /dev/vdb /database
-for dir in proc sys dev; do mount --rbind /$dir /database/$dir; done
-mkdir -p /database/dev/shm
-for dir in dev/shm tmp; do mount -t tmpfs -o mode=1777 tmpfs /database/$dir; done
-ln -sf /proc/self/fd /dev/fd
-";
+use crate::bench::programs::{self, PATIENCE, ROOT};
+use anyhow::{Context, Result};
+use bytelog_guest::proto::{Cmd, CountedRun, IoCounts};
 
 /// How the server makes the files of its log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,25 +43,11 @@ pub struct Server<'a> {
 }
 
 impl<'a> Server<'a> {
-    /// What a machine needs once: the root, with places to write in memory.
-    pub fn prepare(machine: &mut Machine) -> Result<()> {
-        machine.lab.modprobe("squashfs", false)?;
-        script(machine, SETUP).context("root of the database")
-    }
-
     /// Copies the server's files to the mounted filesystem and starts it.
     pub fn start(machine: &'a mut Machine, wal: Wal) -> Result<Self> {
-        let dir = machine.dir();
-        script(
-            machine,
-            &format!(
-                "mount --bind {dir} {ROOT}/mnt\n\
-                 mkdir {ROOT}/mnt/cluster\n\
-                 chroot {ROOT} /usr/bin/tar -C /mnt/cluster -xf /cluster.tar\n\
-                 sync\n"
-            ),
-        )
-        .context("the server's files")?;
+        programs::enter(machine)?;
+        let unpack = "mkdir /mnt/cluster && tar -C /mnt/cluster -xf /cluster.tar && sync";
+        programs::script_inside(machine, unpack).context("the server's files")?;
         let mut server = Self { machine };
         let log = "/tmp/log";
         let args = format!("-D /mnt/cluster -w -t 200 -l {log} start -o");
@@ -88,13 +62,18 @@ impl<'a> Server<'a> {
         Ok(server)
     }
 
+    /// The machine that it runs in.
+    pub fn machine(&mut self) -> &mut Machine {
+        self.machine
+    }
+
     /// Stops it and lets go of the filesystem.
     pub fn stop(mut self) -> Result<()> {
         self.run(
             "pg_ctl",
             &["-D", "/mnt/cluster", "-w", "-m", "fast", "stop"],
         )?;
-        self.machine.lab.umount(&format!("{ROOT}/mnt"))
+        programs::leave(self.machine)
     }
 
     /// Lets clients make so many transactions each; the same every time.
@@ -114,8 +93,8 @@ impl<'a> Server<'a> {
             dev,
             journal,
         };
-        let CountedRun { run, io } = self.machine.lab.vm()?.call_for(cmd, WORKLOAD)?;
-        Ok((Run::parse(&output("pgbench", run)?)?, io))
+        let CountedRun { run, io } = self.machine.lab.vm()?.call_for(cmd, PATIENCE)?;
+        Ok((Run::parse(&programs::output("pgbench", run)?)?, io))
     }
 
     fn sql(&mut self, statement: &str) -> Result<()> {
@@ -124,12 +103,7 @@ impl<'a> Server<'a> {
     }
 
     fn run(&mut self, program: &str, args: &[impl AsRef<str>]) -> Result<String> {
-        let cmd = Cmd::Run {
-            argv: argv(program, args),
-            stdin: String::new(),
-        };
-        let result = self.machine.lab.vm()?.call_for(cmd, WORKLOAD)?;
-        output(program, result)
+        programs::run(self.machine, argv(program, args), "")
     }
 }
 
@@ -145,27 +119,5 @@ fn args(clients: u64, each: u64) -> Vec<String> {
 
 /// One of PostgreSQL's programs in its root, which refuse to run as root.
 fn argv(program: &str, args: &[impl AsRef<str>]) -> Vec<String> {
-    let line = format!(
-        "chroot {ROOT} /usr/bin/setpriv --reuid=postgres --regid=postgres --clear-groups \
-         /usr/bin/env -i PATH=/usr/bin HOME=/tmp /postgres/{program}"
-    );
-    let words = line
-        .split_whitespace()
-        .chain(args.iter().map(AsRef::as_ref));
-    words.map(str::to_owned).collect()
-}
-
-fn output(program: &str, result: RunResult) -> Result<String> {
-    let RunResult { status, output } = result;
-    ensure!(status == 0, "{program}: exit {status}: {}", output.trim());
-    Ok(output)
-}
-
-fn script(machine: &mut Machine, text: &str) -> Result<()> {
-    let cmd = Cmd::Run {
-        argv: vec!["sh".to_owned(), "-e".to_owned()],
-        stdin: text.to_owned(),
-    };
-    let result = machine.lab.vm()?.call_for(cmd, WORKLOAD)?;
-    output("sh", result).map(|_| ())
+    programs::argv(Some("postgres"), &format!("/postgres/{program}"), args)
 }
