@@ -90,6 +90,10 @@ bench: all
 bench-database: all
 	@$S/bench-database $(ARGS)
 
+# What the fsyncs of programs cost, and which of their commits are fast: tables and build/workloads/workloads.json.
+workloads: all
+	@$S/workloads $(ARGS)
+
 # Modules to DESTDIR/lib/modules/V/updates, the rest below DESTDIR/PREFIX.
 install: modules tools
 	@$S/install
@@ -109,5 +113,5 @@ distclean:
 	@$S/clean cache
 
 .PHONY: all help setup update modules tools demo vm test check-crash fuzz check-trace check-steps soak soak-no-flush \
-	soak-stock soak-no-data-flush xfstests debug-kernel bench bench-database install deb test-packages clean distclean
+	soak-stock soak-no-data-flush xfstests debug-kernel bench bench-database workloads install deb test-packages clean distclean
 .NOTPARALLEL:

@@ -92,7 +92,7 @@ fn why(rows: &Rows, device: &str, workloads: &[Workload], reasons: &Reasons) {
             }
         }
     }
-    tables::print(&format!("{device}: full commits"), table, 2);
+    tables::print(&format!("{device}: full commits"), table, 4);
 }
 
 /// The reasons and how often each was given; one commit can have several.
