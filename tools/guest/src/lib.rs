@@ -12,6 +12,7 @@ pub mod ops;
 pub mod oracle;
 pub mod proto;
 pub mod ring;
+pub mod short;
 pub mod stress;
 pub mod timed;
 pub mod tree;

@@ -9,6 +9,7 @@
 use crate::database;
 use crate::load::Load;
 use crate::ops::Op;
+use crate::short;
 use crate::stress::Job;
 use crate::timed::Timed;
 use crate::workload::Spec;
@@ -139,6 +140,8 @@ pub enum Cmd {
     /// Where instructions are counted, count each of these functions of the kernel as a
     /// call: nothing.
     WatchCalls { functions: Vec<String> },
+    /// Run and cut short workloads: [`short::Report`].
+    Short(short::Job),
     /// Sync and switch the machine off; the answer may not arrive.
     Poweroff,
 }

@@ -71,6 +71,8 @@ pub struct VmConfig {
     /// Watch what the host is asked to flush, so that a cut discards the rest.
     /// Each flush costs a copy of the device, which should be small.
     pub watch_flushes: bool,
+    /// Let the agent map the synchronous device's memory.
+    pub raw_memory: bool,
     /// Images of further disks, which are only read.
     pub read_only: Vec<PathBuf>,
     /// How many times as long as usual to wait for anything: a kernel that watches
@@ -111,6 +113,9 @@ impl VmConfig {
             // Huge pages are put together by a thread of the kernel now and then.
             let same_each_time = ["nokaslr", "norandmaps", "transparent_hugepage=never"];
             words.extend(same_each_time.map(str::to_owned));
+        }
+        if self.raw_memory {
+            words.push("iomem=relaxed".to_owned());
         }
         if let Some(option) = &self.shell {
             words.push(format!("bytelog.shell={option}"));
@@ -233,6 +238,7 @@ mod tests {
             virtio_memory: false,
             watch_flushes: false,
             patience: 1,
+            raw_memory: false,
             read_only: Vec::new(),
             shell: None,
             root: None,

@@ -16,6 +16,7 @@ mod image;
 mod lab;
 mod messages;
 mod packages;
+mod short;
 mod soak;
 mod suite;
 mod trace;
@@ -120,6 +121,13 @@ enum Action {
         #[arg(long)]
         expect_loss: bool,
     },
+    /// Short workloads, cut everywhere
+    Short {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        options: short::Options,
+    },
     /// xfstests on stock ext4 and with ByteLog, and what differs
     Xfstests {
         #[command(flatten)]
@@ -192,6 +200,7 @@ impl Common {
                 Some(kver) if kver.ends_with(suite::DEBUGGING) => 5,
                 _ => 1,
             },
+            raw_memory: false,
             read_only: Vec::new(),
             shell,
             root: None,
@@ -332,6 +341,13 @@ fn run(cli: Cli) -> Result<bool> {
                 expect_loss,
             };
             let outcome = soak::run(&config, common.kver.as_deref(), &soak);
+            common.leave();
+            outcome
+        }
+        Action::Short { common, options } => {
+            let options = options.resolve()?;
+            let config = common.enter(None)?;
+            let outcome = short::run(&config, common.kver.as_deref(), common.seed, &options);
             common.leave();
             outcome
         }

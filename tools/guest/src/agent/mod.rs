@@ -15,6 +15,7 @@ mod mounts;
 mod runner;
 mod serve;
 mod shell;
+mod short;
 mod shutdown;
 mod stats;
 mod stress;

@@ -3,8 +3,8 @@
 //! workload runs on while others come in.
 
 use super::{
-    apart, cost, devices, exec, failing, hold, kmsg, mark, modules, mounts, runner, shutdown,
-    stats, stress, trace,
+    apart, cost, devices, exec, failing, hold, kmsg, mark, modules, mounts, runner, short,
+    shutdown, stats, stress, trace,
 };
 use anyhow::{anyhow, Context, Result};
 use bytelog_guest::proto::{Cmd, FcStats, Message, Request, PORT};
@@ -185,6 +185,7 @@ fn answer(request: Request, link: &Link) -> Result<Value> {
         Cmd::Kmsg { since } => value(kmsg::since(since)),
         Cmd::Trace { segment } => value(mark::segment(segment)),
         Cmd::WatchCalls { functions } => value(mark::watch(&functions)),
+        Cmd::Short(job) => value(short::run(&job)),
         Cmd::Poweroff => super::boot::power_off(),
     }
 }

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a power cut may leave, as operations and syncs go on.
+//!
+//! The expectation needs no model of ext4: it is what the mounted tree looked like. What
+//! is noted besides is which of it a sync covered. ext4 commits metadata in the order in
+//! which it was changed, so that a commit for one file makes all older changes durable,
+//! other files' too; but not the data that still wait in the page cache for their blocks.
+
+use super::{Op, State, Sync};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A file whose data, or part of them, may not have been written yet.
+#[derive(Debug, Clone, Default)]
+pub struct Loose {
+    /// What it held since its data were durable, without what it holds now.
+    pub versions: Vec<Vec<u8>>,
+    /// Whether its size and its blocks wait for the data as well.
+    pub size: bool,
+}
+
+/// What was committed while a sync was under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Commit {
+    /// There was no need for any: what is to be synced was durable.
+    None,
+    Fast,
+    Full,
+}
+
+/// The states that a cut can go back to, and in what they may be looser.
+#[derive(Debug, Clone)]
+pub struct Promise {
+    /// Older first; the last one is what is there now.
+    pub states: Vec<State>,
+    pub loose: BTreeMap<u64, Loose>,
+    /// Directories whose times need not be exact.
+    pub times: BTreeSet<u64>,
+    /// A file whose data are exact, whichever of the states it is.
+    pub own: Option<u64>,
+}
+
+/// Follows a workload.
+#[derive(Debug)]
+pub struct Track {
+    promise: Promise,
+    /// All states that were left behind, to tell what is lost from what is mixed.
+    older: Vec<State>,
+}
+
+impl Track {
+    /// Begins with a state that is durable.
+    pub fn new(state: State) -> Self {
+        Self {
+            promise: Promise {
+                states: vec![state],
+                loose: BTreeMap::new(),
+                times: BTreeSet::new(),
+                own: None,
+            },
+            older: Vec::new(),
+        }
+    }
+
+    fn now(&self) -> &State {
+        // There is always one.
+        &self.promise.states[self.promise.states.len() - 1]
+    }
+
+    /// An operation has led to this state.
+    pub fn operation(&mut self, op: Op, after: State) {
+        let before = self.now().clone();
+        for (ino, node) in &after.nodes {
+            let old = before.nodes.get(ino);
+            if node.is_dir() {
+                if old.is_none_or(|old| (old.mtime, old.ctime) != (node.mtime, node.ctime)) {
+                    self.promise.times.insert(*ino);
+                }
+                continue;
+            }
+            let changed = match old {
+                Some(old) => old.data != node.data || old.map != node.map,
+                None => node.size > 0,
+            };
+            if !node.is_file() || !changed || matches!(op, Op::Direct(..)) {
+                continue;
+            }
+            let loose = self.promise.loose.entry(*ino).or_default();
+            loose.versions.push(old.map(|old| old.data.clone()).unwrap_or_default());
+            loose.size |= op.is_delayed();
+        }
+        self.promise.states.push(after);
+    }
+
+    /// What a cut may leave before a sync has returned that led, or leads, to this state.
+    pub fn during(&self, after: &State) -> Promise {
+        let mut promise = self.promise.clone();
+        promise.states.push(after.clone());
+        promise.own = None;
+        promise
+    }
+
+    /// A sync of this inode has returned, and led to this state; what a cut may leave
+    /// from now on.
+    pub fn synced(&mut self, sync: Sync, target: Option<u64>, commit: Commit, after: State) {
+        let promise = &mut self.promise;
+        promise.own = None;
+        let all = matches!(sync, Sync::Syncfs | Sync::Sync);
+        promise.states.pop();
+        if all || commit != Commit::None {
+            self.older.append(&mut promise.states);
+        } else {
+            promise.own = target;
+        }
+        promise.states.push(after);
+        if all {
+            promise.loose.clear();
+        } else if let Some(ino) = target {
+            promise.loose.remove(&ino);
+            promise.times.remove(&ino);
+        }
+        if all || commit == Commit::Full {
+            promise.times.clear();
+        }
+    }
+
+    pub fn promise(&self) -> &Promise {
+        &self.promise
+    }
+
+    /// States that are behind what was promised.
+    pub fn older(&self) -> &[State] {
+        &self.older
+    }
+}
