@@ -45,15 +45,15 @@ int ext4_fc_backend_committed(struct super_block *sb, int ret)
 }
 
 /*
- * Makes all that has changed so far durable, as fsync of a directory and syncfs do.  The
- * file data is written out already, and on another device it is owed.
+ * Makes all that has changed so far durable, as fsync of a directory and syncfs do.  For
+ * syncfs, file data has been written out, and on another device it is owed.
  */
-int ext4_fc_backend_sync(struct super_block *sb)
+int ext4_fc_backend_sync(struct super_block *sb, bool data)
 {
 	struct ext4_sb_info *sbi = EXT4_SB(sb);
 	journal_t *journal = sbi->s_journal;
 
-	if (journal->j_fs_dev != journal->j_dev)
+	if (data && journal->j_fs_dev != journal->j_dev)
 		/* As in ext4_fc_backend_owe_data() */
 		smp_store_mb(sbi->s_fc_data_owed, 1);
 	return ext4_fc_backend_committed(sb,
@@ -204,6 +204,18 @@ bool ext4_fc_backend_look_up(struct inode *inode, ext4_lblk_t lblk,
 				    map.m_flags & EXT4_MAP_UNWRITTEN ? EXTENT_STATUS_UNWRITTEN :
 				    EXTENT_STATUS_HOLE);
 	return true;
+}
+
+/*
+ * Whether a block that counts as written may not have been: its data is flushed behind the
+ * snapshot, and a truncation can drop it before.  Where blocks are unwritten until their
+ * data is there, or zeroed, no block is like that.
+ */
+bool ext4_fc_backend_stale(struct inode *inode)
+{
+	return !IS_DAX(inode) && !ext4_should_dioread_nolock(inode) &&
+	       (mapping_tagged(inode->i_mapping, PAGECACHE_TAG_DIRTY) ||
+		mapping_tagged(inode->i_mapping, PAGECACHE_TAG_WRITEBACK));
 }
 
 /*
