@@ -125,6 +125,22 @@ impl Image {
         self.write(sb + 24, &number.to_be_bytes())
     }
 
+    /// Leaves out of a journal the blocks before the oldest transaction in it.
+    pub fn shorten_journal(&self, journal: &JournalMap) -> Result<()> {
+        /// Bytes of its superblock, and where its checksum is.
+        const LEN: usize = 1024;
+        const CSUM: usize = 252;
+        let at = journal.blocks.first().context("no journal")? * BLOCK;
+        let mut sb = self.read(at, LEN)?;
+        ensure!(sb[28..32] != [0; 4], "the journal is empty");
+        // s_first becomes s_start.
+        sb.copy_within(28..32, 20);
+        sb[CSUM..CSUM + 4].fill(0);
+        let csum = !crc32c::crc32c(&sb);
+        sb[CSUM..CSUM + 4].copy_from_slice(&csum.to_be_bytes());
+        self.write(at, &sb)
+    }
+
     /// The filesystem blocks of the fast-commit area, opener first.
     pub fn fc_area(&self, journal: &JournalMap) -> Result<Vec<u64>> {
         let sb = journal.blocks[0] * BLOCK;

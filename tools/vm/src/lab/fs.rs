@@ -120,13 +120,17 @@ impl Lab {
     /// Begins to mount a device, and goes on; the request is for
     /// [`crate::vm::Vm::finish`].
     pub fn start_mount(&mut self, dev: &Dev, opts: &str) -> Result<u64> {
-        self.mounts.push(dev.dir());
-        self.vm()?.start(Cmd::Mount(MountArgs {
+        self.start_mount_args(MountArgs {
             dev: dev.path(),
             dir: dev.dir(),
             opts: opts.into(),
             ..MountArgs::default()
-        }))
+        })
+    }
+
+    pub fn start_mount_args(&mut self, args: MountArgs) -> Result<u64> {
+        self.mounts.push(args.dir.clone());
+        self.vm()?.start(Cmd::Mount(args))
     }
 
     pub fn umount_all(&mut self) -> Result<()> {
