@@ -131,6 +131,8 @@ struct Tally {
     log: u32,
     /// The log and a part of the transaction.
     partial: u32,
+    /// Of these, with a journal that begins behind the earlier transactions.
+    moved: u32,
     /// The transaction, and nothing of it in its place.
     committed: u32,
     /// The transaction, and some of it in its place.
@@ -175,6 +177,9 @@ fn cuts(lab: &mut Lab, place: Place<'_>, expected: &Tree) -> Result<Tally> {
             "{}: a part of replay is in its place, and replayed again",
             what()
         );
+        let superblock = lab.journal(dev)?.blocks.first();
+        let moved = superblock.is_some_and(|block| delta.contains_key(block));
+        tally.moved += u32::from(replays && moved);
         match (replays, outside.is_empty()) {
             (true, _) if delta.is_empty() => tally.log += 1,
             (true, _) => tally.partial += 1,
@@ -271,6 +276,7 @@ fn all_or_nothing(lab: &mut Lab) -> Result<()> {
         tally.log > 0 && tally.partial > 0 && tally.committed > 0 && tally.in_place > 0,
         "not all kinds of cuts: {tally:?}"
     );
+    ensure!(tally.moved == 0, "the journal had room: {tally:?}");
 
     // Such a journal is too short for anything else.
     let place = Place {
@@ -280,7 +286,7 @@ fn all_or_nothing(lab: &mut Lab) -> Result<()> {
     let expected = crowded(lab, dev, 100, 100)?;
     let tally = cuts(lab, place, &expected).context("room without the transaction before")?;
     ensure!(
-        tally.partial > 0 && tally.in_place > 0,
+        tally.moved > 0 && tally.partial > tally.moved && tally.in_place > 0,
         "not all kinds of cuts: {tally:?}"
     );
 
