@@ -43,7 +43,7 @@ impl FcInfo {
     }
 }
 
-/// `"Reason":	12`
+/// The reason in quotation marks, a colon, a tab, the count.
 fn quoted(line: &str) -> Option<(&str, u64)> {
     let (reason, count) = line.strip_prefix('"')?.split_once("\":")?;
     Some((reason, count.trim().parse().ok()?))
