@@ -72,7 +72,39 @@ pub struct Report {
     pub told: Vec<String>,
 }
 
+/// What the kernel says where something is wrong.
+const BAD: &[&str] = &[
+    "EXT4-fs error",
+    "EXT4-fs warning",
+    "Aborting journal",
+    "JBD2:",
+    "WARNING:",
+    "BUG:",
+    "Oops",
+    "log damaged",
+];
+
 impl Report {
+    /// Notes what is wrong with a workload; no findings are no failure.
+    pub fn fail(&mut self, number: u64, kind: Kind, place: &str, findings: Vec<String>) {
+        if !findings.is_empty() {
+            self.failures.push(Failure {
+                number,
+                kind,
+                place: place.to_owned(),
+                findings,
+            });
+        }
+    }
+
+    /// Notes what of the kernel's log is a complaint.
+    pub fn complaints(&mut self, number: u64, place: &str, log: &[String]) {
+        let bad = |line: &&String| BAD.iter().any(|bad| line.contains(bad));
+        let findings = log.iter().filter(bad).cloned().collect();
+        let place = format!("{place}, kernel log");
+        self.fail(number, Kind::Complaint, &place, findings);
+    }
+
     /// Adds the counts of another one, without its failures and what it told.
     pub fn add(&mut self, other: &Self) {
         self.workloads += other.workloads;

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Everything that can be seen of a small tree.
 
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 use rustix::fs::{
-    ioctl_getflags, lgetxattr, llistxattr, open, seek, statx, AtFlags, Mode, OFlags, SeekFrom,
-    StatxFlags, CWD,
+    ioctl_getflags, lgetxattr, llistxattr, open, statx, AtFlags, Mode, OFlags, StatxFlags, CWD,
 };
-use rustix::io::Errno;
 use rustix::ioctl::{ioctl, opcode, Opcode, Updater};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -39,8 +37,8 @@ pub struct Node {
     pub xattrs: BTreeMap<String, Vec<u8>>,
     /// What a symbolic link says, or the contents of a file.
     pub data: Vec<u8>,
-    /// Where a file has data, as SEEK_DATA and SEEK_HOLE say: ranges of bytes.
-    pub map: Vec<(u64, u64)>,
+    /// Where a file is.
+    pub map: Vec<Extent>,
 }
 
 const TYPE: u32 = 0o170_000;
@@ -89,22 +87,92 @@ fn xattrs(path: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     Ok(found)
 }
 
-/// Where the file has data.
-fn map(file: &File, size: u64) -> Result<Vec<(u64, u64)>> {
-    let mut ranges = Vec::new();
-    let mut at = 0;
-    while at < size {
-        let start = match seek(file, SeekFrom::Data(at)) {
-            Ok(start) => start,
-            Err(Errno::NXIO) => break,
-            Err(err) => return Err(err.into()),
-        };
-        let end = seek(file, SeekFrom::Hole(start))?;
-        ranges.push((start, end));
-        at = end;
+/// A piece of a file, in bytes of the file and of the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    pub logical: u64,
+    pub physical: u64,
+    pub len: u64,
+    /// Never written to, or without a place yet, as FIEMAP has it.
+    pub flags: u32,
+}
+
+/// FIEMAP's own.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Piece {
+    logical: u64,
+    physical: u64,
+    len: u64,
+    reserved: [u64; 2],
+    flags: u32,
+    reserved_more: [u32; 3],
+}
+
+const PIECES: usize = 64;
+
+#[repr(C)]
+struct Fiemap {
+    start: u64,
+    len: u64,
+    flags: u32,
+    mapped: u32,
+    room: u32,
+    reserved: u32,
+    pieces: [Piece; PIECES],
+}
+
+/// FS_IOC_FIEMAP, whose number has the size of what comes before the pieces.
+const FS_IOC_FIEMAP: Opcode = opcode::read_write::<[u64; 4]>(b'f', 11);
+
+/// Of the flags, those that say what a piece is: without a known place, delayed,
+/// unaligned, inline, unwritten.
+const FLAGS: u32 = 0x2 | 0x4 | 0x100 | 0x200 | 0x800;
+
+/// Where the file is, with neighbouring pieces of one kind put together.
+fn map(file: &File) -> Result<Vec<Extent>> {
+    let none = Piece {
+        logical: 0,
+        physical: 0,
+        len: 0,
+        reserved: [0; 2],
+        flags: 0,
+        reserved_more: [0; 3],
+    };
+    let mut fiemap = Fiemap {
+        start: 0,
+        len: u64::MAX,
+        flags: 0,
+        mapped: 0,
+        room: PIECES as u32,
+        reserved: 0,
+        pieces: [none; PIECES],
+    };
+    // SAFETY: The call reads the head and writes it and as many pieces as it says there
+    // is room for.
+    unsafe { ioctl(file, Updater::<FS_IOC_FIEMAP, Fiemap>::new(&mut fiemap)) }?;
+    let found = fiemap.pieces.get(..fiemap.mapped as usize);
+    let mut extents: Vec<Extent> = Vec::new();
+    for piece in found.context("more extents than there is room for")? {
+        let flags = piece.flags & FLAGS;
+        match extents.last_mut() {
+            Some(last)
+                if last.flags == flags
+                    && last.logical + last.len == piece.logical
+                    && last.physical + last.len == piece.physical =>
+            {
+                last.len += piece.len;
+            }
+            _ => extents.push(Extent {
+                logical: piece.logical,
+                physical: piece.physical,
+                len: piece.len,
+                flags,
+            }),
+        }
     }
-    seek(file, SeekFrom::Start(0))?;
-    Ok(ranges)
+    ensure!(extents.len() < PIECES, "more extents than there is room for");
+    Ok(extents)
 }
 
 fn node(path: &Path) -> Result<(u64, Node)> {
@@ -137,7 +205,7 @@ fn node(path: &Path) -> Result<(u64, Node)> {
         node.flags = ioctl_getflags(&file).context("flags")?.bits();
         node.generation = generation(&file).context("generation")?;
         if node.is_file() {
-            node.map = map(&file, node.size).context("holes")?;
+            node.map = map(&file).context("extents")?;
             file.read_to_end(&mut node.data)?;
         }
     }

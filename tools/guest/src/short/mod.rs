@@ -14,8 +14,8 @@ mod track;
 
 pub use act::Held;
 pub use job::{Failure, Job, Kind, Report, Times};
-pub use judge::{judge, Verdict};
-pub use look::{look, Node, State};
+pub use judge::{judge, same, Verdict};
+pub use look::{look, Extent, Node, State};
 pub use ops::{Op, Step, Sync, OPS, SYNCS};
 pub use space::{Space, Workload};
 pub use start::{Start, STARTS};

@@ -39,6 +39,15 @@ pub struct Promise {
     pub own: Option<u64>,
 }
 
+impl Promise {
+    /// The same where this state may be reached as well.
+    pub fn or(mut self, state: State) -> Self {
+        self.states.push(state);
+        self.own = None;
+        self
+    }
+}
+
 /// Follows a workload.
 #[derive(Debug)]
 pub struct Track {
@@ -89,14 +98,6 @@ impl Track {
             loose.size |= op.is_delayed();
         }
         self.promise.states.push(after);
-    }
-
-    /// What a cut may leave before a sync has returned that led, or leads, to this state.
-    pub fn during(&self, after: &State) -> Promise {
-        let mut promise = self.promise.clone();
-        promise.states.push(after.clone());
-        promise.own = None;
-        promise
     }
 
     /// A sync of this inode has returned, and led to this state; what a cut may leave

@@ -9,7 +9,7 @@ use std::fs::{self, File};
 
 pub const BLOCK: usize = 4096;
 
-/// One partition.
+/// One partition, or the part of it that is used.
 pub struct Memory {
     map: MmapMut,
 }
@@ -35,9 +35,11 @@ fn address() -> Result<u64> {
 }
 
 impl Memory {
-    /// Maps a partition of the synchronous device.
-    pub fn map(part: &str) -> Result<Self> {
-        let (start, len) = extent(part)?;
+    /// Maps the first blocks of a partition of the synchronous device.
+    pub fn map(part: &str, blocks: usize) -> Result<Self> {
+        let (start, bytes) = extent(part)?;
+        let len = blocks * BLOCK;
+        ensure!(bytes >= len as u64, "{part} is too small");
         ensure!(start % BLOCK as u64 == 0, "{part} begins within a page");
         let file = File::options().read(true).write(true).open("/dev/mem");
         let file = file.context("/dev/mem")?;
@@ -46,7 +48,7 @@ impl Memory {
         let map = unsafe {
             MmapOptions::new()
                 .offset(address()? + start)
-                .len(len as usize)
+                .len(len)
                 .map_mut(&file)
         };
         let map = map.context("map /dev/mem: the kernel needs iomem=relaxed")?;

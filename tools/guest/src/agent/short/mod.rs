@@ -4,6 +4,7 @@
 mod cut;
 mod engine;
 mod memory;
+mod site;
 
 use anyhow::{anyhow, Result};
 use bytelog_guest::short::{Job, Report};
