@@ -7,6 +7,7 @@ use crate::cli::Report;
 use crate::error::{Error, Result, Status};
 use crate::image::Image;
 use crate::log::describe::Said;
+use crate::log::features::Features;
 use crate::log::inspect::{inspect, Entry, Finding, Inspection, State};
 use bytelog::opener::Opener;
 use bytelog::record::Version;
@@ -43,6 +44,7 @@ pub struct Dump {
 
 #[derive(Debug, Serialize)]
 struct OpenerSaid {
+    features: Features,
     tid: u32,
     nonce: u32,
     /// The first fast commit: bytes from the start of the area, and records.
@@ -179,6 +181,7 @@ fn hex(bytes: &[u8]) -> String {
 impl OpenerSaid {
     fn of(opener: &Opener) -> Self {
         Self {
+            features: Features(opener.features),
             tid: opener.tid,
             nonce: opener.nonce,
             tail: opener.tail,
@@ -213,10 +216,14 @@ impl Report for Dump {
     fn text(&self) -> String {
         let mut out = format!("log: {}\n", self.state.text());
         if let Some(opener) = &self.opener {
+            let features = match opener.features {
+                Features(none) if none.is_empty() => String::new(),
+                features => format!(", features {features}"),
+            };
             // Writing to a string does not fail, here and below.
             let _ = writeln!(
                 out,
-                "opener: transaction {}, nonce {:#010x}, first commit at {}-{}, {}, crc {:#010x}",
+                "opener: transaction {}, nonce {:#010x}, first commit at {}-{}, {}, crc {:#010x}{features}",
                 opener.tid,
                 opener.nonce,
                 opener.tail,

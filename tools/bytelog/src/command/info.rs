@@ -8,6 +8,7 @@ use crate::cli::Report;
 use crate::error::Result;
 use crate::image::Image;
 use crate::jbd2::area::{Area, Segment};
+use crate::log::features::Features;
 use crate::log::inspect::{inspect, Finding, Inspection, State};
 use bytelog::reader::ReadArea;
 use serde::Serialize;
@@ -62,6 +63,8 @@ struct LogInfo {
     /// Transaction that it has to be of.
     tid: Option<u32>,
     nonce: Option<u32>,
+    /// What its fast commits may contain: feature bits of its opener.
+    features: Option<Features>,
     commits: u32,
     records: u64,
     payload_bytes: u64,
@@ -120,6 +123,10 @@ fn log_info(image: &Image, found: &Inspection<'_>) -> LogInfo {
             .opener
             .filter(|_| found.state == State::V2)
             .map(|opener| opener.nonce),
+        features: found
+            .opener
+            .filter(|_| matches!(found.state, State::V2 | State::Later))
+            .map(|opener| Features(opener.features)),
         commits: match &found.stock {
             Some(stock) => stock.commits,
             None => log.map_or(0, |log| log.commits),
@@ -274,6 +281,10 @@ impl Info {
         table.row("log", log.state.text());
         if let Some(tid) = log.tid {
             table.row("  transaction", tid);
+        }
+        let features = log.features.filter(|features| !features.0.is_empty());
+        if let Some(features) = features {
+            table.row("  features", features);
         }
         if matches!(log.state, State::V1 | State::V2) {
             table.row(

@@ -22,6 +22,8 @@ pub enum Verdict {
     /// A power cut left a fast commit unfinished that nobody was told of; all in front
     /// of it is replayed.
     Torn,
+    /// The log uses features that this version does not know.
+    Later,
     /// Acknowledged fast commits are missing: nothing is replayed.
     Damaged,
 }
@@ -47,6 +49,7 @@ pub fn verify(image: &Image) -> Result<Verified> {
     let found = inspect(image, None)?;
     let stock_fault = found.stock.as_ref().and_then(|stock| stock.fault);
     let verdict = match found.state {
+        State::Later => Verdict::Later,
         State::Damaged => Verdict::Damaged,
         State::Stock if stock_fault.is_some() => Verdict::Damaged,
         _ if found.torn.is_some() => Verdict::Torn,
@@ -125,6 +128,9 @@ impl Report for Verified {
                 Verdict::Torn =>
                     "torn end, as a power cut leaves it: the unfinished commit was not acknowledged, all \
                      in front of it is replayed",
+                Verdict::Later =>
+                    "not replayed by this version: mount with the module of the later one, or use its \
+                     bytelog export",
                 Verdict::Damaged =>
                     "damaged: acknowledged fsyncs are missing, nothing is replayed. Keep a copy of the \
                      device; mount with -o ro,noload to read what was committed in full",
@@ -135,7 +141,7 @@ impl Report for Verified {
 
     fn status(&self) -> Status {
         match self.verdict {
-            Verdict::Damaged => Status::Refused,
+            Verdict::Damaged | Verdict::Later => Status::Refused,
             _ => Status::Fine,
         }
     }

@@ -55,6 +55,14 @@ pub enum Said {
         links: u16,
         size: u64,
         flags: u32,
+        /// What a mode and flags say of how the inode is replayed.
+        kind: Kind,
+    },
+    Dir {
+        ino: u32,
+        ctime: Time,
+        mtime: Time,
+        version: u64,
     },
     /// A tag that no record has.
     Other {
@@ -100,20 +108,130 @@ impl Said {
             }
             Tag::Inode => {
                 let raw = value.get(RAW_INODE..).unwrap_or_default();
+                let (mode, flags) = (le16(raw, 0x00), le32(raw, 0x20));
                 Self::Inode {
                     ino,
-                    mode: le16(raw, 0x00),
+                    mode,
                     uid: halves(le16(raw, 0x78), le16(raw, 0x02)),
                     gid: halves(le16(raw, 0x7a), le16(raw, 0x18)),
                     links: le16(raw, 0x1a),
                     size: join(le32(raw, 0x6c), le32(raw, 0x04)),
-                    flags: le32(raw, 0x20),
+                    flags,
+                    kind: Kind::of(mode, raw),
                 }
             }
+            Tag::Dir => Self::Dir {
+                ino,
+                ctime: Time::of(le32(value, 4), le32(value, 12)),
+                mtime: Time::of(le32(value, 8), le32(value, 16)),
+                version: join(le32(value, 24), le32(value, 20)),
+            },
             other => Self::Other {
                 number: other.raw(),
             },
         }
+    }
+}
+
+/// What an inode is, apart from regular files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Kind {
+    File,
+    /// Its size, blocks and extents are not replayed.
+    Directory,
+    /// The target, if it is in the inode.
+    Symlink(Option<String>),
+    CharDevice {
+        major: u32,
+        minor: u32,
+    },
+    BlockDevice {
+        major: u32,
+        minor: u32,
+    },
+    Fifo,
+    Socket,
+    /// No type that ext4 knows.
+    Unknown,
+}
+
+impl Kind {
+    /// Of an inode with this mode.
+    fn of(mode: u16, raw: &[u8]) -> Self {
+        /// `i_block`, and the flags with which it has no target.
+        const BLOCK: usize = 0x28;
+        const BLOCK_LEN: usize = 60;
+        const ELSEWHERE: u32 = 0x1008_0000;
+        match mode >> 12 {
+            0o10 => Self::File,
+            0o04 => Self::Directory,
+            0o12 => {
+                let len = usize::try_from(le32(raw, 0x04)).unwrap_or(usize::MAX);
+                let target = raw.get(BLOCK..BLOCK + BLOCK_LEN.min(len));
+                let is_here = le32(raw, 0x20) & ELSEWHERE == 0 && len < BLOCK_LEN;
+                let target = target.filter(|_| is_here);
+                Self::Symlink(target.map(|target| target.escape_ascii().to_string()))
+            }
+            0o02 | 0o06 => {
+                // The old form, or a new one behind a zero.
+                let (old, new) = (le32(raw, BLOCK), le32(raw, BLOCK + 4));
+                let (major, minor) = match old {
+                    0 => ((new >> 8) & 0xfff, (new & 0xff) | ((new >> 12) & 0xf_ff00)),
+                    old => ((old >> 8) & 0xff, old & 0xff),
+                };
+                match mode >> 12 {
+                    0o02 => Self::CharDevice { major, minor },
+                    _ => Self::BlockDevice { major, minor },
+                }
+            }
+            0o01 => Self::Fifo,
+            0o14 => Self::Socket,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File => Ok(()),
+            Self::Directory => f.write_str("directory, "),
+            Self::Symlink(None) => f.write_str("symlink, "),
+            Self::Symlink(Some(target)) => write!(f, "symlink to \"{target}\", "),
+            Self::CharDevice { major, minor } => {
+                write!(f, "character device {major}:{minor}, ")
+            }
+            Self::BlockDevice { major, minor } => write!(f, "block device {major}:{minor}, "),
+            Self::Fifo => f.write_str("FIFO, "),
+            Self::Socket => f.write_str("socket, "),
+            Self::Unknown => f.write_str("of no known type, "),
+        }
+    }
+}
+
+/// A time of an inode: seconds since 1970, and nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct Time {
+    pub seconds: i64,
+    pub nanoseconds: u32,
+}
+
+impl Time {
+    /// Of the field and its extra word, which adds two bits of seconds.
+    fn of(field: u32, extra: u32) -> Self {
+        Self {
+            seconds: i64::from(field as i32) + (i64::from(extra & 3) << 32),
+            nanoseconds: extra >> 2,
+        }
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:09}", self.seconds, self.nanoseconds)
     }
 }
 
@@ -175,10 +293,20 @@ impl fmt::Display for Said {
                 links,
                 size,
                 flags,
+                kind,
             } => write!(
                 f,
-                "tag INODE, inode {ino}, mode {mode:06o}, uid {uid}, gid {gid}, links {links}, \
-                 size {size}, flags {flags:#x}"
+                "tag INODE, inode {ino}, {kind}mode {mode:06o}, uid {uid}, gid {gid}, \
+                 links {links}, size {size}, flags {flags:#x}"
+            ),
+            Self::Dir {
+                ino,
+                ctime,
+                mtime,
+                version,
+            } => write!(
+                f,
+                "tag DIR, inode {ino}, ctime {ctime}, mtime {mtime}, version {version}"
             ),
             Self::Other { number } => write!(f, "tag {number:#06x}"),
         }
@@ -225,6 +353,29 @@ mod tests {
         assert_eq!(
             said(6, &inode),
             "tag INODE, inode 13, mode 100644, uid 0, gid 0, links 1, size 5, flags 0x0"
+        );
+        let mut kind = |mode: u16, block: &[u8]| {
+            inode[4..6].copy_from_slice(&mode.to_le_bytes());
+            inode[44..44 + block.len()].copy_from_slice(block);
+            let said = said(6, &inode);
+            let (_, rest) = said.split_once("inode 13, ").unwrap();
+            rest.split_once("mode").unwrap().0.to_owned()
+        };
+        assert_eq!(kind(0o040_755, &[]), "directory, ");
+        assert_eq!(kind(0o120_777, b"../a\n"), "symlink to \"../a\\n\", ");
+        assert_eq!(kind(0o020_600, &[3, 1, 0, 0]), "character device 1:3, ");
+        let new = [0, 0, 0, 0, 0x01, 0x03, 0x11, 0x00];
+        assert_eq!(kind(0o060_600, &new), "block device 259:257, ");
+        assert_eq!(kind(0o010_600, &[]), "FIFO, ");
+        assert_eq!(kind(0o140_600, &[]), "socket, ");
+        assert_eq!(kind(0o000_600, &[]), "of no known type, ");
+        let mut dir = vec![0; 28];
+        for (place, word) in dir.chunks_mut(4).zip([2u32, u32::MAX, 7, 5, 36, 3, 1]) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        assert_eq!(
+            said(11, &dir),
+            "tag DIR, inode 2, ctime 4294967295.000000001, mtime 7.000000009, version 4294967299"
         );
     }
 }

@@ -41,6 +41,8 @@ pub enum State {
     V1,
     /// This format's log.
     V2,
+    /// A ByteLog with features that this version does not know.
+    Later,
     /// A ByteLog that cannot be replayed.
     Damaged,
 }
@@ -58,6 +60,7 @@ impl State {
             Self::TornOpener => "empty: the first fast commit was cut off",
             Self::V1 => "ByteLog, version 1 (RFC)",
             Self::V2 => "ByteLog, version 2",
+            Self::Later => "ByteLog, of a later version",
             Self::Damaged => "ByteLog, damaged",
         }
     }
@@ -109,7 +112,7 @@ pub struct Inspection<'a> {
     pub stock: Option<StockLog>,
     /// Where a commit that was not acknowledged was cut off.
     pub torn: Option<Finding>,
-    /// Why the log is damaged.
+    /// Why the log is damaged, or cannot be read by this version.
     pub damage: Option<Finding>,
     /// Records beyond the end of a torn or damaged log.
     pub survivors: Vec<Survivor>,
@@ -246,7 +249,10 @@ impl Inspection<'_> {
             }
             Err(ReadError::Area { error, .. }) => return Err(error),
             Err(error) => {
-                self.state = State::Damaged;
+                self.state = match error {
+                    ReadError::Features(_) => State::Later,
+                    _ => State::Damaged,
+                };
                 let (offset, reason) = match error {
                     ReadError::Damaged { offset, damage } => (offset, damage.to_string()),
                     other => (0, other.to_string()),

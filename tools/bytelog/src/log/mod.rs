@@ -3,6 +3,7 @@
 //! The fast-commit log: what it holds, read with the format crate, and in words.
 
 pub mod describe;
+pub mod features;
 pub mod inspect;
 pub mod stock;
 pub mod survivors;
