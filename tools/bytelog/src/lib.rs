@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod apply;
 mod bytes;
 pub mod cli;
 pub mod command;

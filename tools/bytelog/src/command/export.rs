@@ -165,6 +165,19 @@ impl Report for Told {
         let tid = done.tid.unwrap_or(0);
         let _ = match (done.state, self.dry_run) {
             (State::Clean, _) => writeln!(out, "clean, there is nothing to export"),
+            (_, dry_run) if done.replayed => {
+                let had = match dry_run {
+                    true => "would be in the journal, there is room: the log is",
+                    false => "are in the journal: the log was",
+                };
+                writeln!(
+                    out,
+                    "{} that {} of transaction {tid} change {had} replayed in memory, for it has \
+                     directories or special files",
+                    count(done.blocks, "block"),
+                    count(done.commits, "fast commit"),
+                )
+            }
             (_, dry_run) if done.commits > 0 => {
                 let (had, where_to) = match dry_run {
                     true => ("would be", "there is room"),

@@ -52,6 +52,16 @@ impl Home {
         })
     }
 
+    /// Has `then` look at the filesystem of `image` as it is when this has been written.
+    pub fn with_recovered<T>(
+        &self,
+        image: &Image,
+        then: impl FnOnce(&Recovered<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let size = image.sb.block_size();
+        then(&Recovered::new(image.store.as_ref(), &self.blocks, size))
+    }
+
     /// Writes all but the superblock, and waits until that is durable.
     pub fn write(&self, image: &Image) -> Result<()> {
         let size = image.sb.block_size();

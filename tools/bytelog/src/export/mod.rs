@@ -25,6 +25,11 @@
 //! 4. The feature bit is cleared in the filesystem's superblock, without touching the
 //!    sector that has its checksum. Recovery replaces it by the one of step 2.
 //!
+//! A log with feature bits holds what stock replay cannot do. It is replayed here
+//! ([`apply`](crate::apply)), and what it changes goes into the ring as a transaction of
+//! blocks ([`replayed`]), with the log's own number: once that is what the journal begins
+//! with, the log is redundant.
+//!
 //! A cut leaves the ByteLog up to the switch of step 2, and the conventional log after
 //! it. Up to step 4 the bit keeps stock tools away, unless the filesystem was mounted
 //! with `force`. Another export completes what was cut.
@@ -32,6 +37,7 @@
 pub mod home;
 pub mod note;
 pub mod plan;
+pub mod replayed;
 pub mod reuse;
 mod steps;
 

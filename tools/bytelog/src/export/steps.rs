@@ -5,6 +5,7 @@
 use super::home::Home;
 use super::note::Note;
 use super::plan::{self, slot, Plan, Staging, SLOT};
+use super::replayed::{self, Log};
 use crate::crc::Crc;
 use crate::error::{Error, Result};
 use crate::ext4::bit;
@@ -36,6 +37,9 @@ pub struct Exported {
     pub reused_inodes: u32,
     /// Where these stood meanwhile.
     pub staging: Option<Staging>,
+    /// Whether the blocks are those of the metadata that the log changes, in the ring,
+    /// and not fast commits.
+    pub replayed: bool,
     /// Whether an export that was cut has been completed.
     pub resumed: bool,
     /// Whether the feature bit was cleared.
@@ -43,14 +47,14 @@ pub struct Exported {
 }
 
 /// An export under way.
-struct Export {
-    image: Image,
+pub(super) struct Export {
+    pub(super) image: Image,
     /// Transaction of the log.
     tid: u32,
     /// The filesystem's superblock as recovery would leave it, with its whole block.
-    sb_block: Vec<u8>,
+    pub(super) sb_block: Vec<u8>,
     /// Where our transaction is in the ring, if it is there already.
-    slot: Option<u32>,
+    pub(super) slot: Option<u32>,
 }
 
 /// Makes the log of `image` a conventional one. `is_copy`: a cut does not matter.
@@ -64,9 +68,16 @@ pub fn export(image: &Image, is_copy: bool, dry_run: bool) -> Result<Exported> {
         blocks: 0,
         reused_inodes: 0,
         staging: None,
+        replayed: false,
         resumed: false,
         bit_cleared: image.sb.has_bytelog() && found.state != State::Clean,
     };
+    if let (Some(later), State::Later) = (&found.damage, found.state) {
+        let error = Error::refused(image.journal.store.name(), &later.reason);
+        return Err(
+            error.remedy("use the bytelog export of that version, or mount with its module")
+        );
+    }
     if let Some(damage) = &found.damage {
         let error = Error::refused(
             image.journal.store.name(),
@@ -94,6 +105,15 @@ pub fn export(image: &Image, is_copy: bool, dry_run: bool) -> Result<Exported> {
     let (state, used) = (found.state, found.used());
     if state == State::Clean {
         return Ok(done);
+    }
+    let needs_replay = found.log.is_some_and(|log| !log.features.is_empty());
+    if let (Some(ring), true) = (&found.ring, needs_replay && !tlvs.is_empty()) {
+        let log = Log {
+            ring,
+            tlvs: &tlvs,
+            state: found.state,
+        };
+        return replayed::export(image, &log, is_copy, dry_run, done);
     }
     let home = match &found.ring {
         Some(ring) => Some((ring.end, Home::new(image, ring, &tlvs)?)),
@@ -204,7 +224,7 @@ fn room(image: &Image, used: u64, blocks: u32, is_copy: bool) -> Result<Plan> {
 
 impl Export {
     /// Writes home what the ring has, apart from the superblock.
-    fn begin(image: &Image, home: Home, tid: u32, bit: bool) -> Result<Self> {
+    pub(super) fn begin(image: &Image, home: Home, tid: u32, bit: bool) -> Result<Self> {
         home.write(image)?;
         let journal = &image.journal;
         let ring = home.ring;
@@ -226,7 +246,12 @@ impl Export {
 
     /// Writes a transaction with the filesystem's superblock to a free slot of the ring
     /// below `end`, and has the journal's superblock, in memory, begin with it.
-    fn put_superblock(&mut self, end: u32, bit: bool, is_free: impl Fn(u32) -> bool) -> Result<()> {
+    pub(super) fn put_superblock(
+        &mut self,
+        end: u32,
+        bit: bool,
+        is_free: impl Fn(u32) -> bool,
+    ) -> Result<()> {
         let ours = self.slot;
         let is_ours = |block: u32| ours.is_some_and(|slot| (slot..slot + SLOT).contains(&block));
         let journal = &mut self.image.journal;
@@ -243,19 +268,33 @@ impl Export {
             Superblock::patch(raw, bit);
         }
         let before = self.tid.wrapping_sub(1);
-        let mut bytes = compose::transaction(&journal.sb, before, number, data);
-        bytes.resize(bytes.len() + size as usize, 0);
-        for (step, block) in bytes.chunks(size as usize).enumerate() {
-            let place = journal.place(first + step as u32)?;
-            journal.store.write_at(place, block)?;
-        }
-        journal.sb.set_start(before, first);
+        self.put_transaction(first, before, &[(number, data)])?;
         self.slot = Some(first);
         Ok(())
     }
 
+    /// Writes transaction `tid`, which writes `blocks`, to block `first` of the ring, and
+    /// has the journal's superblock, in memory, begin with it.
+    pub(super) fn put_transaction(
+        &mut self,
+        first: u32,
+        tid: u32,
+        blocks: &[(u64, Vec<u8>)],
+    ) -> Result<()> {
+        let journal = &mut self.image.journal;
+        let mut written = compose::transaction(&journal.sb, tid, blocks);
+        // What ends the scan.
+        written.push(vec![0; journal.block_size() as usize]);
+        for (step, block) in written.iter().enumerate() {
+            let place = journal.place(first + step as u32)?;
+            journal.store.write_at(place, block)?;
+        }
+        journal.sb.set_start(tid, first);
+        Ok(())
+    }
+
     /// Makes everything durable, and then what the journal's superblock says.
-    fn switch(&mut self) -> Result<()> {
+    pub(super) fn switch(&mut self) -> Result<()> {
         let journal = &mut self.image.journal;
         journal.store.sync()?;
         journal.sb.write(journal.store.as_ref(), journal.sb_at)?;
@@ -362,7 +401,7 @@ impl Export {
 }
 
 /// Without a log to convert: nothing of ours may be left in the area.
-fn wipe_opener(image: &Image, state: State) -> Result<()> {
+pub(super) fn wipe_opener(image: &Image, state: State) -> Result<()> {
     if matches!(state, State::Stock | State::Empty | State::NoArea) {
         return Ok(());
     }

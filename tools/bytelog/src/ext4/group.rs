@@ -80,7 +80,7 @@ impl Group {
 }
 
 /// Bytes from the start of the filesystem to the descriptor of a group.
-fn desc_at(sb: &Superblock, group: u32) -> u64 {
+pub(crate) fn desc_at(sb: &Superblock, group: u32) -> u64 {
     let (group, len, size) = (u64::from(group), u64::from(sb.desc_size()), sb.block_size());
     let per_block = size / len;
     let (block, index) = (group / per_block, group % per_block);

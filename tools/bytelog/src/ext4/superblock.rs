@@ -28,6 +28,10 @@ const INCOMPAT_RECOVER: u32 = 0x4;
 const INCOMPAT_JOURNAL_DEV: u32 = 0x8;
 const INCOMPAT_META_BG: u32 = 0x10;
 const INCOMPAT_64BIT: u32 = 0x80;
+const INCOMPAT_FILETYPE: u32 = 0x2;
+const INCOMPAT_EXTENTS: u32 = 0x40;
+const INCOMPAT_EA_INODE: u32 = 0x400;
+const INCOMPAT_CSUM_SEED: u32 = 0x2000;
 const RO_COMPAT_SPARSE_SUPER: u32 = 0x1;
 const RO_COMPAT_GDT_CSUM: u32 = 0x10;
 const RO_COMPAT_BIGALLOC: u32 = 0x200;
@@ -56,7 +60,13 @@ mod field {
     pub const FIRST_META_BG: usize = 0x104;
     pub const BLOCKS_COUNT_HI: usize = 0x150;
     pub const BACKUP_BGS: usize = 0x24c;
+    pub const CHECKSUM_SEED: usize = 0x270;
     pub const CHECKSUM: usize = 0x3fc;
+    pub const FREE_BLOCKS_LO: usize = 0x0c;
+    pub const FREE_INODES: usize = 0x10;
+    pub const FIRST_INO: usize = 0x54;
+    pub const RESERVED_GDT: usize = 0xce;
+    pub const FREE_BLOCKS_HI: usize = 0x158;
 }
 
 /// A superblock whose magic, sizes and checksum are right.
@@ -257,6 +267,43 @@ impl Superblock {
         le32(&self.raw, field::RO_COMPAT) & RO_COMPAT_METADATA_CSUM != 0
     }
 
+    /// The seed of the checksums of metadata; `None` where it has none.
+    pub fn checksum_seed(&self) -> Option<u32> {
+        self.has_checksums()
+            .then(|| match self.incompat() & INCOMPAT_CSUM_SEED {
+                0 => crc32c(!0, &self.uuid()),
+                _ => le32(&self.raw, field::CHECKSUM_SEED),
+            })
+    }
+
+    /// The first inode that is not the filesystem's own.
+    pub fn first_ino(&self) -> u32 {
+        match self.rev_level() {
+            0 => 11,
+            _ => le32(&self.raw, field::FIRST_INO),
+        }
+    }
+
+    /// Blocks behind each copy of the group descriptors that they can grow to.
+    pub fn reserved_gdt_blocks(&self) -> u16 {
+        le16(&self.raw, field::RESERVED_GDT)
+    }
+
+    /// Whether directory entries say what their inodes are.
+    pub fn has_file_types(&self) -> bool {
+        self.incompat() & INCOMPAT_FILETYPE != 0
+    }
+
+    /// Whether files have extents.
+    pub fn has_extents(&self) -> bool {
+        self.incompat() & INCOMPAT_EXTENTS != 0
+    }
+
+    /// Whether values of xattrs can be in inodes of their own.
+    pub fn has_ea_inodes(&self) -> bool {
+        self.incompat() & INCOMPAT_EA_INODE != 0
+    }
+
     /// Whether there is a journal.
     pub fn has_journal(&self) -> bool {
         self.compat() & COMPAT_HAS_JOURNAL != 0
@@ -353,6 +400,24 @@ impl Superblock {
         };
         sb.put(field::INCOMPAT, sb.incompat() | INCOMPAT_RECOVER);
         sb.set_bytelog(on);
+        sb.seal();
+        place.copy_from_slice(&sb.raw);
+    }
+
+    /// Sets the counts of free blocks and inodes of a superblock that is in the journal.
+    pub fn patch_counts(raw: &mut [u8], blocks: u64, inodes: u32) {
+        let Some(place) = raw.get_mut(..LEN) else {
+            return;
+        };
+        let mut sb = Self {
+            raw: place.to_vec(),
+            torn: false,
+        };
+        sb.put(field::FREE_BLOCKS_LO, blocks as u32);
+        if sb.incompat() & INCOMPAT_64BIT != 0 {
+            sb.put(field::FREE_BLOCKS_HI, (blocks >> 32) as u32);
+        }
+        sb.put(field::FREE_INODES, inodes);
         sb.seal();
         place.copy_from_slice(&sb.raw);
     }

@@ -21,7 +21,7 @@ const COMMIT_SEC: usize = 0x30;
 /// Bytes of `journal_revoke_header_t`.
 const REVOKE_HEADER: usize = 16;
 /// Bytes of `struct jbd2_journal_block_tail`.
-const TAIL: usize = 4;
+pub(super) const TAIL: usize = 4;
 
 pub(super) const FLAG_ESCAPE: u16 = 1;
 pub(super) const FLAG_SAME_UUID: u16 = 2;
@@ -64,16 +64,21 @@ pub struct Tag {
     checksum: u32,
 }
 
-/// Tags of a descriptor block.
-pub fn tags(sb: &JournalSuperblock, block: &[u8]) -> Vec<Tag> {
-    let checksums = sb.checksums();
-    let size = match (checksums, sb.has_64bit()) {
+/// Bytes of a tag: `journal_tag_bytes()`.
+pub(super) fn tag_size(sb: &JournalSuperblock) -> usize {
+    match (sb.checksums(), sb.has_64bit()) {
         (Checksums::V3, _) => 16,
         (Checksums::V2, true) => 14,
         (Checksums::V2, false) => 10,
         (_, true) => 12,
         (_, false) => 8,
-    };
+    }
+}
+
+/// Tags of a descriptor block.
+pub fn tags(sb: &JournalSuperblock, block: &[u8]) -> Vec<Tag> {
+    let checksums = sb.checksums();
+    let size = tag_size(sb);
     let end = match checksums {
         Checksums::V2 | Checksums::V3 => block.len().saturating_sub(TAIL),
         _ => block.len(),

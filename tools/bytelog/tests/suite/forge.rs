@@ -99,6 +99,14 @@ pub fn edit_superblock(image: &mut Bytes, at: usize, bytes: &[u8]) {
     image.write(1024, &sb);
 }
 
+/// Changes the incompatible features of the filesystem.
+pub fn edit_incompat(image: &mut Bytes, change: impl Fn(u32) -> u32) {
+    let mut incompat = [0; 4];
+    image.read(1024 + 0x60, &mut incompat);
+    let incompat = change(u32::from_le_bytes(incompat));
+    edit_superblock(image, 0x60, &incompat.to_le_bytes());
+}
+
 /// Puts `words`, pairs of offset and value, into the journal's superblock, with its
 /// checksum.
 pub fn edit_journal(image: &mut Bytes, words: &[(usize, u32)]) {

@@ -26,10 +26,12 @@ mod output;
 mod partition;
 mod ram;
 mod replay;
+mod replayed;
 mod reuse;
 mod snapshots;
 mod stat;
 mod terminal;
+mod tree;
 #[path = "../../../../rust/bytelog/tests/suite/v1.rs"]
 #[allow(dead_code)]
 mod v1;
