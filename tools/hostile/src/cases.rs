@@ -3,7 +3,7 @@
 //! what a mount has to make of it.
 
 use crate::log::Log;
-use crate::{opener_cases, record_cases, tlv_cases};
+use crate::{dir_cases, opener_cases, record_cases, tlv_cases};
 use fastrand::Rng;
 
 /// What a mount has to do.
@@ -56,8 +56,14 @@ pub(crate) type Kind = fn(&Log, &mut Rng) -> Case;
 pub fn cases(log: &Log, seed: u64, count: usize) -> Vec<Case> {
     let mut rng = Rng::with_seed(seed);
     let v1 = log.to_v1();
-    let common = [record_cases::BOTH, opener_cases::BOTH, tlv_cases::BOTH].concat();
-    let only_v2 = [record_cases::V2, opener_cases::V2].concat();
+    let common = [
+        record_cases::BOTH,
+        opener_cases::BOTH,
+        tlv_cases::BOTH,
+        dir_cases::BOTH,
+    ]
+    .concat();
+    let only_v2 = [record_cases::V2, opener_cases::V2, dir_cases::V2].concat();
     let mut kinds: Vec<(&Log, Kind)> = Vec::new();
     kinds.extend(common.iter().chain(&only_v2).map(|kind| (log, *kind)));
     kinds.extend(common.iter().map(|kind| (&v1, *kind)));

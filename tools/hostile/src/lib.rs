@@ -3,6 +3,7 @@
 //! contents that are not, so that a reader cannot stop at the first CRC.
 
 pub mod cases;
+mod dir_cases;
 pub mod fuzz;
 pub mod log;
 mod opener_cases;

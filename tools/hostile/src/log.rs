@@ -6,6 +6,7 @@ use crate::Crc;
 use bytelog::crc::{chain_seed, Crc32c, SEED};
 use bytelog::reader::{read_log, Expected, ReadArea, Sink, SCRATCH_LEN};
 use bytelog::record::Record;
+use bytelog::tlv::{Tag, Tlvs};
 use std::convert::Infallible;
 
 /// "FCBL".
@@ -18,6 +19,8 @@ pub const BLOCK: usize = 4096;
 pub const COMMITTED: u16 = 1;
 /// See [`COMMITTED`].
 pub const SEAL: u16 = 2;
+/// Feature bits that readers know.
+pub const KNOWN: u32 = bytelog::features::Features::KNOWN.bits();
 /// Tag of a record that holds a run of TLVs.
 pub const RUN: u16 = 0xffff;
 
@@ -223,7 +226,10 @@ impl Log {
     /// Takes a version 2 log apart. `None` if there is none of whole fast commits.
     pub fn parse(area: &[u8], uuid: [u8; 16]) -> Option<Self> {
         let word = |at: usize| Some(u32::from_le_bytes(area.get(at..at + 4)?.try_into().ok()?));
-        let opener = Opener::new(word(16)?, word(20)?);
+        let opener = Opener {
+            features: word(4)?,
+            ..Opener::new(word(16)?, word(20)?)
+        };
         let expected = Expected {
             tid: opener.tid,
             uuid: &uuid,
@@ -240,9 +246,20 @@ impl Log {
         })
     }
 
-    /// The same TLVs as the RFC would log them: one fast commit.
+    /// The same TLVs as the RFC would log them: one fast commit. It knows no DIR.
     pub fn to_v1(&self) -> Self {
         let mut log = self.clone();
+        log.opener.features = 0;
+        for rec in &mut log.records {
+            let tlvs = Tlvs::new(&rec.payload, usize::MAX).filter_map(Result::ok);
+            let others = tlvs.filter(|tlv| tlv.tag() != Tag::Dir);
+            rec.payload = others.flat_map(|tlv| tlv.bytes().to_vec()).collect();
+            rec.measure();
+        }
+        log.records.retain(|rec| !rec.payload.is_empty());
+        for (seq, rec) in (0..).zip(&mut log.records) {
+            rec.seq = seq;
+        }
         for rec in &mut log.records {
             (rec.version, rec.flags, rec.commit, rec.nonce) = (1, COMMITTED, 0, 0);
         }

@@ -2,7 +2,7 @@
 //! Openers whose window, numbers or parts are wrong.
 
 use crate::cases::{Case, Expect, Kind};
-use crate::log::{Log, BLOCK, LINE};
+use crate::log::{Log, BLOCK, KNOWN, LINE};
 use fastrand::Rng;
 
 /// Kinds for both versions.
@@ -10,7 +10,7 @@ pub(crate) const BOTH: &[Kind] = &[tail, head, seq, crc, features, stale];
 
 /// Kinds that a version 1 log answers in another way: of it, an opener that is not
 /// whole leaves nothing.
-pub(crate) const V2: &[Kind] = &[tids, lengths, nonce];
+pub(crate) const V2: &[Kind] = &[tids, lengths, nonce, may_contain];
 
 fn pick<T: Copy>(rng: &mut Rng, choices: &[T]) -> T {
     choices[rng.usize(..choices.len())]
@@ -75,8 +75,17 @@ fn crc(log: &Log, rng: &mut Rng) -> Case {
 
 fn features(log: &Log, rng: &mut Rng) -> Case {
     let mut log = log.clone();
-    log.opener.features = 1 << rng.u32(..32);
-    Case::new("features", Expect::Refused, log)
+    log.opener.features |= 1 << rng.u32(2..32);
+    let bits = log.opener.features;
+    Case::new(format!("features {bits:#x}"), Expect::Refused, log)
+}
+
+/// Features that the log says that it may contain, whether it does or not.
+fn may_contain(log: &Log, _: &mut Rng) -> Case {
+    let mut log = log.clone();
+    log.opener.features |= KNOWN;
+    let commits = log.commits();
+    Case::new("all features that are known", Expect::Commits(commits), log)
 }
 
 /// A log of another transaction, right in itself.

@@ -2,7 +2,7 @@
 //! TLVs that are none, and TLVs that say what no filesystem is like.
 
 use crate::cases::{Case, Expect, Kind};
-use crate::log::Log;
+use crate::log::{Log, KNOWN};
 use fastrand::Rng;
 
 /// Kinds for both versions.
@@ -16,7 +16,7 @@ pub(crate) const BOTH: &[Kind] = &[
 ];
 
 /// Offsets of the TLVs in a run, with tag and length.
-fn tlvs(payload: &[u8]) -> Vec<(usize, u16, u16)> {
+pub(crate) fn tlvs(payload: &[u8]) -> Vec<(usize, u16, u16)> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(tl) = payload.get(at..at + 4) {
@@ -31,13 +31,17 @@ fn tlvs(payload: &[u8]) -> Vec<(usize, u16, u16)> {
 }
 
 /// Changes one TLV of one record, with the lengths of the record put right.
-fn change(
+pub(crate) fn change(
     log: &Log,
     rng: &mut Rng,
     expect: Expect,
     what: impl Fn(&mut Vec<u8>, (usize, u16, u16), &mut Rng) -> String,
 ) -> Case {
     let mut log = log.clone();
+    if expect == Expect::Nonsense && !log.is_v1() {
+        // What an INODE turns into may need them.
+        log.opener.features = KNOWN;
+    }
     let at = rng.usize(..log.records.len());
     let rec = &mut log.records[at];
     let all = tlvs(&rec.payload);
@@ -49,7 +53,7 @@ fn change(
 
 fn bad_tag(log: &Log, rng: &mut Rng) -> Case {
     change(log, rng, Expect::Refused, |payload, (at, ..), rng| {
-        let tag = [0u16, 7, 8, 9, 10, 11, 0x100, 0xffff][rng.usize(..8)];
+        let tag = [0u16, 7, 8, 9, 10, 12, 0x100, 0xffff][rng.usize(..8)];
         payload[at..at + 2].copy_from_slice(&tag.to_le_bytes());
         format!("TLV of tag {tag:#x}")
     })

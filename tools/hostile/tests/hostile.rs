@@ -19,13 +19,20 @@ fn tlv(tag: u16, len: usize, rng: &mut Rng) -> Vec<u8> {
     let mut bytes = tag.to_le_bytes().to_vec();
     bytes.extend((len as u16).to_le_bytes());
     bytes.extend((0..len).map(|_| rng.u8(..)));
+    if tag == 6 {
+        // A regular file.
+        bytes[8..10].copy_from_slice(&0o100_644u16.to_le_bytes());
+    }
     bytes
 }
 
 /// A log of twelve fast commits, one of them of two records.
 fn log() -> Log {
     let mut rng = Rng::with_seed(1);
-    let opener = Opener::new(TID, 0x1234_5678);
+    let opener = Opener {
+        features: 1,
+        ..Opener::new(TID, 0x1234_5678)
+    };
     let mut records = Vec::new();
     for commit in 1..=12 {
         for part in 0..1 + usize::from(commit == 4) {
@@ -34,6 +41,7 @@ fn log() -> Log {
                 tlv(6, 164, &mut rng),
                 tlv(1, 16, &mut rng),
                 tlv(3, name, &mut rng),
+                tlv(11, 28, &mut rng),
             ];
             let mut rec = Rec::new(&opener, records.len() as u64, commit, payload.concat());
             if commit == 4 && part == 0 {

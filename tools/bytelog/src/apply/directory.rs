@@ -112,7 +112,7 @@ impl Directory {
             let (front, tail) = bytes.split_at_mut(at);
             let words = [
                 0,
-                TAIL as u32 | u32::from(TAIL_TYPE) << 24,
+                TAIL as u32 | (u32::from(TAIL_TYPE) << 24),
                 crc32c(seed, front),
             ];
             for (place, word) in tail.chunks_exact_mut(4).zip(words) {

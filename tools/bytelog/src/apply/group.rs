@@ -129,7 +129,7 @@ impl Group {
 
     fn count(&self, [low, high]: [usize; 2]) -> u32 {
         match self.raw.len() > SMALL {
-            true => u32::from(le16(&self.raw, high)) << 16 | u32::from(le16(&self.raw, low)),
+            true => (u32::from(le16(&self.raw, high)) << 16) | u32::from(le16(&self.raw, low)),
             false => le16(&self.raw, low).into(),
         }
     }
@@ -181,7 +181,8 @@ impl Group {
         let sb = volume.sb;
         let start = self.start(sb);
         let len = self.len(sb);
-        let mut own = vec![0..volume.layout().base_blocks(sb, self.number)];
+        let base = 0..volume.layout().base_blocks(sb, self.number);
+        let mut own: Vec<_> = std::iter::once(base).collect();
         let table = u64::from(sb.inodes_per_group()) * u64::from(sb.inode_size());
         let table = table.div_ceil(sb.block_size());
         // With flex_bg another group's bitmaps and tables can be here.

@@ -243,7 +243,7 @@ impl Inode {
                     keep(self, at, len);
                 }
                 let flags = self.word(FLAGS) & !FLAGS_OF_DIRECTORY;
-                self.put(FLAGS, flags | before.word(FLAGS) & FLAGS_OF_DIRECTORY);
+                self.put(FLAGS, flags | (before.word(FLAGS) & FLAGS_OF_DIRECTORY));
             }
             _ if self.has_flag(EXTENTS_FL) => {
                 keep(self, BLOCK, BLOCK_LEN);

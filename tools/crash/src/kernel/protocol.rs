@@ -82,6 +82,20 @@ fn describes_data(commit: &Commit) -> bool {
     tags(commit).contains(&Tag::AddRange)
 }
 
+/// The first inode without links that a commit has an INODE of. ext4 leaves those out:
+/// nothing that has no name needs to survive, and replay would fail the mount.
+fn without_links(commit: &Commit) -> Option<u32> {
+    /// Offset of `i_links_count` in an INODE's value.
+    const LINKS: usize = 4 + 26;
+    let tlvs = Tlvs::new(&commit.payload, commit.payload.len());
+    let inodes = tlvs.filter_map(Result::ok);
+    let mut unlinked = inodes.filter(|tlv| {
+        tlv.tag() == Tag::Inode && tlv.value().get(LINKS..LINKS + 2) == Some(&[0; 2])
+    });
+    let value = unlinked.next()?.value();
+    value.first_chunk().map(|ino| u32::from_le_bytes(*ino))
+}
+
 /// Kinds of its TLVs, in order.
 fn tags(commit: &Commit) -> Vec<Tag> {
     let tlvs = Tlvs::new(&commit.payload, commit.payload.len());
@@ -104,6 +118,9 @@ impl Shape {
             .any(|range| range.start < OPENER_LEN as u64);
         let wanted = if describes_data(commit) { 2 } else { 1 };
         let all = self.instructions + self.write_backs.len() as u64;
+        if let Some(ino) = without_links(commit) {
+            return Some(format!("an INODE of inode {ino}, which has no links"));
+        }
         if opener != (commit.ordinal == 1) {
             return Some(format!("opener written: {opener}"));
         }
@@ -352,6 +369,25 @@ mod tests {
         );
         assert_eq!(shape(&other, &layout()).elsewhere, 1);
         assert_eq!(fault(&other, &pure), None);
+    }
+
+    #[test]
+    fn inodes_without_links() {
+        let of = |links: u8| {
+            let mut payload = vec![6, 0, 132, 0, 13, 0, 0, 0];
+            payload.resize(4 + 132, 0);
+            payload[4 + 4 + 26] = links;
+            fault(
+                &record(),
+                &Commit {
+                    payload,
+                    ..commit(2, false)
+                },
+            )
+        };
+        assert_eq!(of(1), None);
+        let said = "an INODE of inode 13, which has no links";
+        assert_eq!(of(0).as_deref(), Some(said));
     }
 
     #[test]

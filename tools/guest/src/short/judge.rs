@@ -37,12 +37,18 @@ pub fn judge(found: &State, promise: &Promise, older: &[State]) -> Verdict {
         if findings.is_empty() {
             return Verdict::Good;
         }
-        if nearest.as_ref().is_none_or(|best| findings.len() < best.len()) {
+        if nearest
+            .as_ref()
+            .is_none_or(|best| findings.len() < best.len())
+        {
             nearest = Some(findings);
         }
     }
     let findings = nearest.unwrap_or_default();
-    if older.iter().any(|state| compare(state, found, promise).is_empty()) {
+    if older
+        .iter()
+        .any(|state| compare(state, found, promise).is_empty())
+    {
         Verdict::Lost(findings)
     } else {
         Verdict::Mixed(findings)
@@ -121,7 +127,11 @@ fn attributes(want: &Node, found: &Node, loose_times: bool, report: &mut Report)
     differ("attributes", &names(want), &names(found), report);
     for (name, value) in &want.xattrs {
         if found.xattrs.get(name).is_some_and(|other| other != value) {
-            report("attribute", format!("the value of {name}"), "another".into());
+            report(
+                "attribute",
+                format!("the value of {name}"),
+                "another".into(),
+            );
         }
     }
 }
@@ -142,7 +152,11 @@ fn contents(want: &Node, found: &Node, loose: Option<&Loose>, report: &mut Repor
     let versions = || loose.versions.iter().chain([&want.data]);
     if loose.size {
         if versions().all(|version| version.len() as u64 != found.size) {
-            report("size", "an old or the new one".into(), found.size.to_string());
+            report(
+                "size",
+                "an old or the new one".into(),
+                found.size.to_string(),
+            );
         }
     } else {
         differ("size", &want.size, &found.size, report);

@@ -80,7 +80,12 @@ fn workloads(lab: &mut Lab, seed: u64, options: &Options) -> Result<bool> {
         None if options.sample => Plan::sample(seed),
         None => Plan::whole(seed),
     };
-    let mut record = Record::open(options.record.as_deref().filter(|_| options.number.is_none()))?;
+    let mut record = Record::open(
+        options
+            .record
+            .as_deref()
+            .filter(|_| options.number.is_none()),
+    )?;
     let mut tally = record.tally.clone();
     if record.next > 0 {
         println!("going on at position {} of {}", record.next, plan.len());

@@ -36,7 +36,11 @@ impl Session {
         if let Some(dev) = &self.dev {
             return Ok(dev.clone());
         }
-        lab.with(if self.stock { Ext4::Stock } else { Ext4::ByteLog })?;
+        lab.with(if self.stock {
+            Ext4::Stock
+        } else {
+            Ext4::ByteLog
+        })?;
         let dev = lab.dev(DeviceKind::Sync)?;
         lab.must_run_with(&format!("busybox fdisk -u {}", dev.path()), PARTITIONS)?;
         lab.must_run(&format!("blockdev --rereadpt {}", dev.path()))?;
