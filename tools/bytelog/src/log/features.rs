@@ -37,9 +37,10 @@ mod tests {
     #[test]
     fn every_bit_is_named() {
         let of = |bits| Features(bytelog::features::Features::from_bits(bits));
-        assert_eq!(serde_json::to_string(&of(0)).unwrap(), "[]");
-        let json = serde_json::to_string(&of(0x8000_0003)).unwrap();
-        assert_eq!(json, r#"["directories","special","0x80000000"]"#);
+        let json = |bits| serde_json::to_string(&of(bits)).unwrap_or_default();
+        assert_eq!(json(0), "[]");
+        let all = r#"["directories","special","0x80000000"]"#;
+        assert_eq!(json(0x8000_0003), all);
         assert_eq!(of(2).to_string(), "special");
     }
 }

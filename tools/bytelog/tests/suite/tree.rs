@@ -179,10 +179,10 @@ pub fn raw(image: &Bytes, ino: u32) -> Vec<u8> {
 /// What is at each of `paths`: all that debugfs tells, but for where a directory's blocks
 /// are, and the names in it.
 pub fn look(image: &Bytes, paths: &[&str]) -> String {
-    let script: String = paths
-        .iter()
-        .map(|path| format!("stat {path}\nls -p {path}\n"))
-        .collect();
+    let mut script = String::new();
+    for path in paths {
+        script += &format!("stat {path}\nls -p {path}\n");
+    }
     let (_, said) = debugfs(image, &script, false);
     let mut out = String::new();
     let mut is_dir = false;
