@@ -54,6 +54,10 @@ pub enum Cmd {
     Failing { nth: u32, call: Call },
     /// Shut a mounted filesystem down: nothing.
     Shutdown { dir: String, how: Shutdown },
+    /// Resize a mounted filesystem to so many blocks, or to what it has: nothing.
+    Resize { dir: String, blocks: u64 },
+    /// Preallocate the first bytes of a file, and leave its size alone: nothing.
+    Preallocate { path: String, len: u64 },
     /// Have the journal written back: nothing.
     Checkpoint { dir: String },
     /// Read the first bytes of a block device, and keep the kernel's copy of them: nothing.

@@ -66,7 +66,9 @@ pub struct VmConfig {
     pub plugin: Option<String>,
     /// Size of the virtio-pmem device.
     pub virtio_mib: u64,
-    /// Its contents in the host's memory only, instead of a file on its disk.
+    /// Size of the disk; what was never written to takes no room on the host.
+    pub disk_mib: u64,
+    /// The virtio-pmem device's contents in the host's memory only, instead of a file on its disk.
     pub virtio_memory: bool,
     /// Watch what the host is asked to flush, so that a cut discards the rest.
     /// Each flush costs a copy of the device, which should be small.
@@ -235,6 +237,7 @@ mod tests {
             nvme: false,
             plugin: None,
             virtio_mib: VIRTIO_MIB,
+            disk_mib: DISK_MIB,
             virtio_memory: false,
             watch_flushes: false,
             patience: 1,

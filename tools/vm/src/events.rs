@@ -80,6 +80,40 @@ impl Lab {
     }
 }
 
+impl Lab {
+    /// How often the kernel calls one of its functions ("ext4:ext4_find_extent") during
+    /// some work.
+    pub fn count_calls(
+        &mut self,
+        function: &str,
+        work: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<u64> {
+        let put = |lab: &mut Self, file: &str, data: String| {
+            let path = format!("{ROOT}/{file}");
+            lab.call::<()>(Cmd::Write { path, data })
+        };
+        let enable = "events/bytelog/counted/enable";
+        put(
+            self,
+            "kprobe_events",
+            format!("p:bytelog/counted {function}\n"),
+        )?;
+        put(self, enable, "1".into())?;
+        let done = work(self);
+        let profile: String = self.call(Cmd::Read {
+            path: format!("{ROOT}/kprobe_profile"),
+        })?;
+        put(self, enable, "0".into())?;
+        // A probe keeps its module.
+        put(self, "kprobe_events", "\n".into())?;
+        done?;
+        let words: Vec<&str> = profile.split_whitespace().collect();
+        let at = words.iter().position(|word| *word == "counted");
+        let calls = at.and_then(|at| words.get(at + 1)?.parse().ok());
+        calls.with_context(|| format!("no count of {function} in {profile:?}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -194,6 +194,7 @@ impl Common {
             nvme: false,
             plugin: None,
             virtio_mib: config::VIRTIO_MIB,
+            disk_mib: config::DISK_MIB,
             virtio_memory: false,
             watch_flushes: false,
             patience: match &self.kver {

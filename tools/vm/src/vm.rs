@@ -64,7 +64,7 @@ pub fn make_images(config: &VmConfig) -> Result<()> {
     for (path, mib) in [
         (config::SYNC_IMAGE, config::SYNC_MIB),
         (config::VIRTIO_IMAGE, config.virtio_mib),
-        (config::DISK_IMAGE, config::DISK_MIB),
+        (config::DISK_IMAGE, config.disk_mib),
         (config::NVME_IMAGE, config::DISK_MIB),
     ] {
         let file = File::options()

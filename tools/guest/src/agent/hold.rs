@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A reader of a block device that keeps what the kernel has cached of it: pages that are
-//! mapped stay, whoever asks the kernel to drop what it can.
+//! mapped stay, whoever asks the kernel to drop what it can. Files that hold blocks behind
+//! their end.
 
 use anyhow::{anyhow, Context, Result};
 use memmap2::{Mmap, MmapOptions};
+use rustix::fs::{fallocate, FallocateFlags};
 use std::fs::File;
 use std::hint::black_box;
 use std::sync::{Mutex, MutexGuard};
@@ -30,4 +32,11 @@ pub fn hold(path: &str, bytes: usize) -> Result<()> {
 pub fn release() -> Result<()> {
     held()?.clear();
     Ok(())
+}
+
+/// Preallocates the first `len` bytes of a file; its size stays.
+pub fn preallocate(path: &str, len: u64) -> Result<()> {
+    let file = File::options().write(true).open(path);
+    let file = file.with_context(|| path.to_owned())?;
+    fallocate(&file, FallocateFlags::KEEP_SIZE, 0, len).context("fallocate")
 }

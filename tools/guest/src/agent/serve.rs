@@ -96,6 +96,8 @@ fn answer(request: Request, link: &Link) -> Result<Value> {
         Cmd::Umount { dir } => value(mounts::unmount(&dir)),
         Cmd::Failing { nth, call } => value(failing::attempt(nth, &call)),
         Cmd::Shutdown { dir, how } => value(shutdown::shut_down(&dir, how)),
+        Cmd::Resize { dir, blocks } => value(shutdown::resize(&dir, blocks)),
+        Cmd::Preallocate { path, len } => value(hold::preallocate(&path, len)),
         Cmd::Checkpoint { dir } => value(shutdown::checkpoint(&dir)),
         Cmd::Hold { path, bytes } => value(hold::hold(&path, bytes)),
         Cmd::Release => value(hold::release()),

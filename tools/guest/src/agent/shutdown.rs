@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What is asked of a mounted filesystem as a whole: to shut down, to write its journal back.
+//! What is asked of a mounted filesystem as a whole: to shut down, to write its journal back,
+//! to change its size.
 
 use anyhow::{Context, Result};
 use bytelog_guest::proto::Shutdown;
@@ -29,4 +30,14 @@ pub fn checkpoint(dir: &str) -> Result<()> {
     // SAFETY: The call reads a u32 and keeps nothing of it.
     unsafe { ioctl(&root, Setter::<EXT4_IOC_CHECKPOINT, u32>::new(0)) }
         .with_context(|| format!("checkpoint of {dir}"))
+}
+
+/// EXT4_IOC_RESIZE_FS.
+const EXT4_IOC_RESIZE_FS: rustix::ioctl::Opcode = opcode::write::<u64>(b'f', 16);
+
+pub fn resize(dir: &str, blocks: u64) -> Result<()> {
+    let root = open(dir, OFlags::RDONLY, Mode::empty()).context(dir.to_owned())?;
+    // SAFETY: The call reads a u64 and keeps nothing of it.
+    unsafe { ioctl(&root, Setter::<EXT4_IOC_RESIZE_FS, u64>::new(blocks)) }
+        .with_context(|| format!("resize of {dir} to {blocks} blocks"))
 }

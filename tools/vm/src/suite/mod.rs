@@ -20,6 +20,8 @@ mod hostile;
 mod mapping;
 mod modules;
 mod options;
+mod reasons;
+mod replayed;
 mod shutdown;
 mod stat;
 mod statistics;
@@ -73,6 +75,8 @@ fn all(kver: Option<&str>) -> impl Iterator<Item = &'static Test> + use<> {
         version1::TESTS,
         defects::TESTS,
         features::TESTS,
+        replayed::TESTS,
+        reasons::TESTS,
         more,
     ]
     .into_iter()

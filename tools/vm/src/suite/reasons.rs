@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a fast commit cannot say is committed in full, and under a reason that is true;
+//! how long that lasts; and who asks what a fast commit holds.
+
+use super::defects::shut_down_after;
+use super::shutdown::opts;
+use super::Test;
+use crate::lab::{Dev, Ext4, Lab};
+use anyhow::{ensure, Context, Result};
+use bytelog_guest::proto::{Cmd, DeviceKind};
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "stock-defect-ineligible-without-a-transaction",
+        run: no_transaction,
+    },
+    Test {
+        name: "label-and-fsync",
+        run: label,
+    },
+    Test {
+        name: "rename-over-another-spelling",
+        run: spelling,
+    },
+    Test {
+        name: "dax-io-takes-no-lock",
+        run: no_lock,
+    },
+    Test {
+        name: "reasons-are-true",
+        run: reasons,
+    },
+];
+
+const ON: &str = "dax=always,commit=600,dax_fc_bytelog=on";
+
+fn fresh(lab: &mut Lab, ext4: Ext4, mkfs: &str) -> Result<Dev> {
+    lab.with(ext4)?;
+    let dev = lab.dev(DeviceKind::Sync)?;
+    lab.mkfs(&dev, mkfs, "48M")?;
+    Ok(dev)
+}
+
+fn script(lab: &mut Lab, dev: &Dev, script: &str) -> Result<String> {
+    lab.must_run_with("sh -e", &format!("cd {}\n{script}", dev.dir()))
+}
+
+/// Fast commits of a journal with high numbers, after a resize that had nothing to do.
+fn fast_afterwards(lab: &mut Lab, ext4: Ext4) -> Result<u64> {
+    let dev = fresh(lab, ext4, "")?;
+    lab.number_journal(&dev, 0x8000_0010)?;
+    lab.mount(&dev, opts(ext4))?;
+    script(lab, &dev, "touch old\nsync")?;
+    let blocks = (48 << 20) / 4096;
+    let dir = dev.dir();
+    lab.call::<()>(Cmd::Resize { dir, blocks })?;
+    // The first commit after this is a full one, and may be the second.
+    let once = "touch new\ndd if=/dev/null of=new conv=notrunc,fsync\n";
+    script(lab, &dev, &once.repeat(3))?;
+    let before = lab.stats(&dev)?.fast;
+    script(lab, &dev, &once.repeat(5))?;
+    let fast = lab.stats(&dev)?.fast - before;
+    lab.umount(&dev.dir())?;
+    Ok(fast)
+}
+
+fn no_transaction(lab: &mut Lab) -> Result<()> {
+    for ext4 in [Ext4::ByteLog, Ext4::Patched] {
+        let fast = fast_afterwards(lab, ext4)?;
+        ensure!(fast == 5, "{ext4:?}: {fast} fast commits of 5");
+    }
+    let stock = fast_afterwards(lab, Ext4::Stock)?;
+    ensure!(stock == 0, "stock has the defect no more");
+    Ok(())
+}
+
+/// A label that is set before an fsync.
+fn label(lab: &mut Lab) -> Result<()> {
+    lab.expect_errors();
+    let dev = fresh(lab, Ext4::ByteLog, "-L before")?;
+    lab.mount(&dev, ON)?;
+    let path = dev.path();
+    let line = format!(
+        "touch new
+         sync
+         dd if=/dev/null of=new conv=notrunc,fsync
+         touch new
+         dd if=/dev/null of=new conv=notrunc,fsync
+         tune2fs -L after {path}
+         touch new-2
+         dd if=/dev/null of=new-2 conv=notrunc,fsync"
+    );
+    shut_down_after(lab, &dev, &line, true)?;
+    lab.mount(&dev, ON)?;
+    lab.umount(&dev.dir())?;
+    let said = lab.must_run(&format!("dumpe2fs -h {path}"))?;
+    let label = said
+        .lines()
+        .find_map(|line| line.strip_prefix("Filesystem volume name:"));
+    let label = label.context("no label")?.trim();
+    ensure!(label == "after", "the label is {label}");
+    lab.fsck_clean(&dev)
+}
+
+/// In a directory in which the two names are one.
+fn spelling(lab: &mut Lab) -> Result<()> {
+    lab.expect_errors();
+    let dev = fresh(lab, Ext4::ByteLog, "-O casefold")?;
+    lab.mount(&dev, ON)?;
+    shut_down_after(
+        lab,
+        &dev,
+        "mkdir d
+         chattr +F d
+         touch d/Name
+         sync
+         touch d/other
+         dd if=/dev/null of=d/other conv=notrunc,fsync
+         mv d/other d/NAME
+         dd if=/dev/null of=d/NAME conv=notrunc,fsync",
+        true,
+    )?;
+    lab.mount(&dev, ON)?;
+    let listed = lab.must_run(&format!("ls {}/d", dev.dir()))?;
+    lab.umount(&dev.dir())?;
+    ensure!(listed.trim() == "Name", "after replay: {listed:?}");
+    lab.fsck_clean(&dev)
+}
+
+/// Reads and writes, without faults, of a file whose inode is in the running transaction.
+fn no_lock(lab: &mut Lab) -> Result<()> {
+    let dev = fresh(lab, Ext4::ByteLog, "")?;
+    lab.mount(&dev, ON)?;
+    script(lab, &dev, "dd if=/dev/zero of=new bs=64k count=4")?;
+    let asked = lab.count_calls("ext4:ext4_fc_backend_sync_fault", |lab| {
+        script(
+            lab,
+            &dev,
+            "dd if=new of=/dev/null bs=4k
+             dd if=/dev/zero of=new bs=4k count=16 conv=notrunc",
+        )
+        .map(drop)
+    })?;
+    ensure!(asked == 0, "asked {asked} times");
+    lab.umount(&dev.dir())
+}
+
+/// The count of a reason in fc_info.
+fn count(lab: &mut Lab, dev: &Dev, reason: &str) -> Result<u64> {
+    let path = format!("/proc/fs/ext4/{}/fc_info", dev.name);
+    let info: String = lab.call(Cmd::Read { path })?;
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix(&format!("\"{reason}\":")));
+    let count = line.with_context(|| format!("no {reason:?} in {info}"))?;
+    Ok(count.trim().parse()?)
+}
+
+fn reasons(lab: &mut Lab) -> Result<()> {
+    const WRONG: [&str; 2] = ["Dir renamed", "Extended attributes changed"];
+    // With checksums an inode's generation stays.
+    let dev = fresh(lab, Ext4::ByteLog, "-O ^metadata_csum")?;
+    lab.mount(&dev, ON)?;
+    script(lab, &dev, "touch plain\nsync")?;
+    let label = format!("tune2fs -L label {}", dev.path());
+    for (reason, line) in [
+        (
+            "File without extents",
+            "touch old\nchattr -e old\nsync\necho old >old",
+        ),
+        ("Inode generation changed", "chattr -v 5 plain"),
+        ("Superblock changed", &label),
+    ] {
+        let before = count(lab, &dev, reason)?;
+        script(lab, &dev, line)?;
+        let after = count(lab, &dev, reason)?;
+        ensure!(after > before, "{reason}: {before}, then {after}");
+        for wrong in WRONG {
+            let count = count(lab, &dev, wrong)?;
+            ensure!(count == 0, "{reason}: {count} of {wrong:?}");
+        }
+    }
+    lab.umount(&dev.dir())
+}
