@@ -74,6 +74,14 @@ impl Extent {
     }
 }
 
+/// What has been met on the way through a tree.
+#[derive(Default)]
+struct Seen {
+    nodes: HashSet<u64>,
+    /// Blocks of extents.
+    blocks: u64,
+}
+
 /// All extents of an inode, in order, and the blocks of their tree.
 #[derive(Clone, Debug, Default)]
 pub struct Map {
@@ -90,7 +98,7 @@ impl Map {
         if !inode.has_flag(EXTENTS_FL) {
             return Ok(map);
         }
-        let mut seen = HashSet::new();
+        let mut seen = Seen::default();
         map.walk(volume, inode, inode.block(), MAX_DEPTH + 1, &mut seen)?;
         Ok(map)
     }
@@ -101,7 +109,7 @@ impl Map {
         inode: &Inode,
         node: &[u8],
         above: u16,
-        seen: &mut HashSet<u64>,
+        seen: &mut Seen,
     ) -> Result<()> {
         let ino = inode.ino;
         let (entries, depth) = (usize::from(le16(node, 2)), le16(node, 6));
@@ -117,7 +125,7 @@ impl Map {
             let first = le32(entry, 0);
             if depth > 0 {
                 let child = join(u32::from(le16(entry, 8)), le32(entry, 4));
-                if !seen.insert(child) {
+                if !seen.nodes.insert(child) {
                     let cause = format!("the extents of inode {ino} go round in circles");
                     return Err(volume.damaged(cause));
                 }
@@ -129,8 +137,14 @@ impl Map {
             let block = join(u32::from(le16(entry, 6)), le32(entry, 8));
             let extent = Extent::of(first, le16(entry, 4), block);
             let before = self.extents.last().map_or(0, Extent::end);
-            if extent.len == 0 || u64::from(first) < before {
+            if extent.len == 0 || u64::from(first) < before || extent.end() > u64::from(u32::MAX) {
                 let cause = format!("the extents of inode {ino} are not in order");
+                return Err(volume.damaged(cause));
+            }
+            let all = seen.blocks.saturating_add(extent.len.into());
+            seen.blocks = all;
+            if all > volume.sb.blocks_count() {
+                let cause = format!("inode {ino} has more blocks than there are");
                 return Err(volume.damaged(cause));
             }
             self.extents.push(extent);

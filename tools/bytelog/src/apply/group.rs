@@ -191,7 +191,7 @@ impl Group {
             let parts = [(BLOCK_BITMAP, 1), (INODE_BITMAP, 1), (INODE_TABLE, table)];
             for (field, blocks) in parts {
                 let from = group.number(field).max(start);
-                let to = (group.number(field) + blocks).min(start + len);
+                let to = group.number(field).saturating_add(blocks).min(start + len);
                 if from < to {
                     own.push(from - start..to - start);
                 }

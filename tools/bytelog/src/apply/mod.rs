@@ -15,6 +15,7 @@ mod inode;
 mod orphans;
 mod ranges;
 mod replay;
+mod settle;
 mod volume;
 mod xattrs;
 

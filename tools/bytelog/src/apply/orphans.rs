@@ -27,6 +27,7 @@ pub fn all(volume: &mut Volume<'_>, superblock: &[u8]) -> Result<HashSet<u32>> {
     }
     if le32(superblock, COMPAT) & COMPAT_ORPHAN_FILE != 0 {
         let file = Inode::load(volume, le32(superblock, ORPHAN_FILE))?;
+        // No more blocks than the filesystem has.
         for extent in Map::load(volume, &file)?.extents {
             for step in 0..u64::from(extent.len) {
                 let block = volume.block(extent.block + step)?;

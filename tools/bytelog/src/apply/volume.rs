@@ -143,7 +143,9 @@ impl<'a> Volume<'a> {
         let (group, index) = self.of_inode(ino)?;
         let size = u64::from(self.sb.inode_size());
         self.with_group(group, |volume, group| {
-            Ok(group.inode_table() * volume.sb.block_size() + u64::from(index) * size)
+            let table = group.inode_table();
+            volume.check(table)?;
+            Ok(table * volume.sb.block_size() + u64::from(index) * size)
         })
     }
 

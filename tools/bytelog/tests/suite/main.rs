@@ -27,6 +27,7 @@ mod partition;
 mod ram;
 mod replay;
 mod replayed;
+mod replayed_fuzz;
 mod reuse;
 mod snapshots;
 mod stat;

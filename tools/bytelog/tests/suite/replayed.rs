@@ -53,7 +53,7 @@ const PATHS: [&str; 12] = [
 ];
 
 /// Everything at once, and its log: as one fast commit.
-fn mixed(options: &str) -> (Tree, Vec<Vec<u8>>) {
+pub fn mixed(options: &str) -> (Tree, Vec<Vec<u8>>) {
     let mut tree = Tree::new(options, FIRST, THEN);
     let [new, deep, file] = ["new", "new/deep", "new/file"].map(|path| tree.ino(path));
     let [gone, doomed] = ["gone", "old/doomed"].map(|path| tree.old_ino(path));
@@ -324,6 +324,37 @@ fn numbers_used_again() {
         said.lines().skip(2).map(String::from).collect::<Vec<_>>()
     };
     assert_eq!(cat(&now, "g"), cat(&tree.before, "f"));
+}
+
+/// More changed blocks than the ring has room for: refused, but for a copy.
+#[test]
+fn more_than_the_ring_has_room_for() {
+    let options = "-b 1024 -J size=1,fast_commit_size=1900";
+    let tree = Tree::new(options, "mkdir d\ncd d\nmknod p p\n", "");
+    let (dir, pipe) = (tree.ino("d"), tree.ino("d/p"));
+    let names = 4200u16;
+    let mut log = vec![
+        tree.dir(dir),
+        edited(tree.inode(pipe), 0x1a, &(names + 1).to_le_bytes()),
+    ];
+    log.extend((0..names).map(|number| link(dir, pipe, &format!("{number:0250}"))));
+    let image = with_log(&tree.before, &log);
+    let ram = Ram::new(image.clone());
+    let refused = export(&open(ram.clone()).unwrap(), false, false)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("which go into the journal's ring"),
+        "{refused}"
+    );
+    assert!(refused.contains("--to FILE"), "{refused}");
+    assert!(ram.ops.borrow().is_empty());
+    let done = export(&open(ram.clone()).unwrap(), true, false).unwrap();
+    assert!(done.replayed && done.blocks > 1200, "{}", done.blocks);
+    let after = ram.bytes.borrow().clone();
+    let now = recovered(&after);
+    let (_, said) = debugfs(&now, "stat d/p\n", false);
+    assert!(said.contains(&format!("Links: {}", names + 1)), "{said}");
 }
 
 /// What cannot be, or cannot be done here: named, before anything is written.
