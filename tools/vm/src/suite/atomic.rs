@@ -131,7 +131,8 @@ struct Tally {
     log: u32,
     /// The log and a part of the transaction.
     partial: u32,
-    /// Of these, with a journal that begins behind the earlier transactions.
+    /// Of these, with a journal whose superblock has been written: it begins behind the
+    /// earlier transactions.
     moved: u32,
     /// The transaction, and nothing of it in its place.
     committed: u32,
@@ -286,7 +287,7 @@ fn all_or_nothing(lab: &mut Lab) -> Result<()> {
     let expected = crowded(lab, dev, 100, 100)?;
     let tally = cuts(lab, place, &expected).context("room without the transaction before")?;
     ensure!(
-        tally.moved > 0 && tally.partial > tally.moved && tally.in_place > 0,
+        tally.moved > 0 && tally.in_place > 0,
         "not all kinds of cuts: {tally:?}"
     );
 
