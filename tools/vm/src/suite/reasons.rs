@@ -15,10 +15,6 @@ pub const TESTS: &[Test] = &[
         run: no_transaction,
     },
     Test {
-        name: "label-and-fsync",
-        run: label,
-    },
-    Test {
         name: "rename-over-another-spelling",
         run: spelling,
     },
@@ -72,38 +68,6 @@ fn no_transaction(lab: &mut Lab) -> Result<()> {
     let stock = fast_afterwards(lab, Ext4::Stock)?;
     ensure!(stock == 0, "stock has the defect no more");
     Ok(())
-}
-
-/// A label that is set before an fsync.
-fn label(lab: &mut Lab) -> Result<()> {
-    lab.expect_errors();
-    let dev = fresh(lab, Ext4::ByteLog, "-L before")?;
-    lab.mount(&dev, ON)?;
-    let path = dev.path();
-    let line = format!(
-        "touch new
-         sync
-         dd if=/dev/null of=new conv=notrunc,fsync
-         touch new
-         dd if=/dev/null of=new conv=notrunc,fsync
-         tune2fs -L after {path}
-         touch new-2
-         dd if=/dev/null of=new-2 conv=notrunc,fsync"
-    );
-    script(lab, &dev, &line)?;
-    // What a shutdown leaves in memory an unmount would write.
-    lab.cut()?;
-    lab.with(Ext4::ByteLog)?;
-    lab.mount(&dev, ON)?;
-    lab.must_run(&format!("test -e {}/new-2", dev.dir()))?;
-    lab.umount(&dev.dir())?;
-    let said = lab.must_run(&format!("dumpe2fs -h {path}"))?;
-    let label = said
-        .lines()
-        .find_map(|line| line.strip_prefix("Filesystem volume name:"));
-    let label = label.context("no label")?.trim();
-    ensure!(label == "after", "the label is {label}");
-    lab.fsck_clean(&dev)
 }
 
 /// In a directory in which the two names are one.
