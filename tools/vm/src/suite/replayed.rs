@@ -6,11 +6,10 @@ use super::defects::shut_down_after;
 use super::shutdown::opts;
 use super::Test;
 use crate::config::VmConfig;
-use crate::lab::{Dev, Ext4, Lab, WORKLOAD};
+use crate::lab::{Dev, Ext4, Lab};
 use crate::messages::any;
 use anyhow::{ensure, Result};
-use bytelog_guest::proto::{Cmd, DeviceKind, RunResult};
-use bytelog_guest::workload::{Kind, Spec};
+use bytelog_guest::proto::{Cmd, DeviceKind};
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -36,10 +35,6 @@ pub const TESTS: &[Test] = &[
     Test {
         name: "orphan-number-of-a-new-file",
         run: orphan_number,
-    },
-    Test {
-        name: "append-beside-an-fsync",
-        run: append,
     },
 ];
 
@@ -268,47 +263,4 @@ fn orphan_number(lab: &mut Lab) -> Result<()> {
     ensure!(before == "4:128", "{before}");
     shut_down_after(lab, &dev, "dd if=/dev/null of=new conv=notrunc,fsync", true)?;
     replayed(lab, &dev, "new", &before).map(drop)
-}
-
-/// Fsyncs of other files while an append to preallocated blocks is under way; the power
-/// goes when none comes any more. Not every round has its last fsync in the middle.
-fn append(lab: &mut Lab) -> Result<()> {
-    lab.expect_errors();
-    let mut lost = Vec::new();
-    for fsyncs in [30, 60, 90, 120, 160, 200, 250] {
-        let (before, after) = appended(lab, fsyncs)?;
-        if before != after {
-            lost.push(format!(
-                "{fsyncs} fsyncs: {after} sectors of {before} are left"
-            ));
-        }
-    }
-    ensure!(lost.is_empty(), "{lost:?}");
-    Ok(())
-}
-
-/// The sectors of the file before and after.
-fn appended(lab: &mut Lab, fsyncs: u64) -> Result<(u64, u64)> {
-    let dev = fresh(lab, "", "400M")?;
-    let path = format!("{}/new", dev.dir());
-    lab.must_run(&format!("touch {path}"))?;
-    lab.call::<()>(Cmd::Preallocate {
-        path: path.clone(),
-        len: 260 << 20,
-    })?;
-    lab.must_run("sync")?;
-    let before = stat(lab, &dev, "%b", "new")?;
-    let line = format!("dd if=/dev/zero of={path} bs=250M count=1 conv=notrunc");
-    let append = lab.vm()?.start(Cmd::Run {
-        argv: line.split_whitespace().map(str::to_owned).collect(),
-        stdin: String::new(),
-    })?;
-    lab.work(&dev, &Spec::new(Kind::Fast, lab.seed, fsyncs))?;
-    let _: RunResult = lab.vm()?.finish(append, "dd", WORKLOAD)?;
-    shut_down_after(lab, &dev, ":", true)?;
-    lab.mount(&dev, ON)?;
-    let after = stat(lab, &dev, "%b", "new")?;
-    lab.umount(&dev.dir())?;
-    lab.fsck_clean(&dev)?;
-    Ok((before.parse()?, after.parse()?))
 }
