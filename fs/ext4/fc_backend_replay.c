@@ -32,13 +32,14 @@ bool ext4_fc_backend_inode_used(struct super_block *sb, unsigned long ino)
  * one, has been linked since, and stays.
  */
 static void fc_backend_free_inode(struct super_block *sb, unsigned long ino,
-				  const u32 *stays)
+				  bool linked, const u32 *stays)
 {
 	struct ext4_sb_info *sbi = EXT4_SB(sb);
 	struct inode *inode;
 
-	/* Lets ext4_iget() have inodes without links. */
-	sbi->s_mount_state |= EXT4_ORPHAN_FS;
+	/* Lets ext4_iget() have inodes without links, and of symbolic links no others. */
+	if (!linked)
+		sbi->s_mount_state |= EXT4_ORPHAN_FS;
 	inode = ext4_iget(sb, ino, EXT4_IGET_NORMAL);
 	sbi->s_mount_state &= ~EXT4_ORPHAN_FS;
 	if (IS_ERR(inode))
@@ -64,18 +65,19 @@ void ext4_fc_backend_drop_orphan(struct super_block *sb, unsigned long ino,
 	struct ext4_sb_info *sbi = EXT4_SB(sb);
 	struct ext4_inode *raw;
 	struct ext4_iloc iloc;
-	bool stays;
+	bool stays, linked;
 
 	if (!sbi->s_fc_backend || !ext4_valid_inum(sb, ino) ||
 	    ext4_get_fc_inode_loc(sb, ino, &iloc))
 		return;
 	/* Most are alive: a look is cheaper than reading the inode. */
 	raw = ext4_raw_inode(&iloc);
-	stays = raw->i_links_count &&
+	linked = raw->i_links_count;
+	stays = linked &&
 		(!sbi->s_fc_exact || le32_to_cpu(raw->i_generation) == generation);
 	brelse(iloc.bh);
 	if (!stays && ext4_fc_backend_inode_used(sb, ino))
-		fc_backend_free_inode(sb, ino, &generation);
+		fc_backend_free_inode(sb, ino, linked, &generation);
 }
 
 /*
@@ -218,7 +220,7 @@ int ext4_fc_backend_replay_unlink(struct super_block *sb, unsigned long dir_ino,
 	if (ext4_fc_backend_never_used(sb, ino))
 		return 0;
 	if (linked || ext4_fc_backend_inode_used(sb, ino))
-		fc_backend_free_inode(sb, ino, NULL);
+		fc_backend_free_inode(sb, ino, linked, NULL);
 	return 0;
 }
 

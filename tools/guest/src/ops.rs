@@ -4,7 +4,10 @@
 
 use crate::blocks::{self, How, BLOCK};
 use anyhow::{Context, Result};
-use rustix::fs::{fallocate, fsync, linkat, open, AtFlags, FallocateFlags, Mode, OFlags, CWD};
+use rustix::fs::{
+    fallocate, fsync, linkat, open, removexattr, setxattr, AtFlags, FallocateFlags, Mode, OFlags,
+    XattrFlags, CWD,
+};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::{AsRawFd, IntoRawFd};
@@ -92,10 +95,18 @@ pub fn fill(tag: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
+/// An extended attribute that does not fit in the inode: its change commits in full.
+fn fill_attribute(dir: &Path) -> Result<()> {
+    const LEN: usize = 1500;
+    setxattr(dir, "user.block", &[b'x'; LEN], XattrFlags::empty())?;
+    removexattr(dir, "user.block")?;
+    Ok(())
+}
+
 impl Op {
     /// Carries the operation out below `root`, without the fsync.
     ///
-    /// An fsync of a directory is always a full commit, so what is synced is a
+    /// On stock an fsync of a directory is always a full commit, so what is synced is a
     /// regular file that the operation touched: for a rename or a link the file
     /// itself, for an unlink another one.
     ///
@@ -116,6 +127,7 @@ impl Op {
             Op::Create { path, sync_dir } => {
                 File::create_new(at(path))?;
                 if *sync_dir {
+                    fill_attribute(&at(parent(path)))?;
                     parent(path)
                 } else {
                     path

@@ -50,7 +50,7 @@ pub struct Spec {
     pub size: usize,
     /// Every name begins with this, so that workloads can share a directory.
     pub prefix: String,
-    /// Now and then the directory is synced instead of a file: a full commit.
+    /// Now and then the directory is synced instead of a file, in a full commit.
     pub sync_dirs: bool,
     /// How [`Kind::Blocks`] writes.
     pub how: How,

@@ -60,16 +60,16 @@ fn tells(lab: &mut Lab) -> Result<()> {
     agrees(&before, &lab.stats(&dev)?)?;
     lab.work(&dev, &Spec::new(Kind::Append, lab.seed, FSYNCS))?;
     // What ext4 rules out, with its reason.
-    lab.must_run(&format!("mkdir {}/old", dev.dir()))?;
-    lab.must_run(&format!("mv {0}/old {0}/new", dev.dir()))?;
-    lab.must_run(&format!("sync {}/new", dev.dir()))?;
+    let target = "t".repeat(100);
+    lab.must_run(&format!("ln -s {target} {}/link", dev.dir()))?;
+    lab.must_run(&format!("sync {}", dev.dir()))?;
     let after = stat(lab, &dev.dir())?;
     agrees(&after, &lab.stats(&dev)?)?;
     the_workload(&before, &after)?;
     ensure!(
         after["ext4"]["reasons"]
             .as_object()
-            .is_some_and(|reasons| reasons.contains_key("Dir renamed")),
+            .is_some_and(|reasons| reasons.contains_key("Symbolic link in a block")),
         "no reason in {after}"
     );
     let text = lab.must_run(&format!("bytelog stat {}", dev.name))?;
