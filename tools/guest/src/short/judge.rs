@@ -86,9 +86,12 @@ fn compare(want: &State, found: &State, promise: &Promise) -> Vec<String> {
             .filter(|_| promise.own == Some(*ino))
             .and_then(|state| state.nodes.get(ino));
         if let Some(node) = exact {
-            contents(node, other, None, &mut report);
+            data(node, other, &mut report);
+        } else if let Some(loose) = promise.loose.get(ino) {
+            loose_data(node, other, loose, &mut report);
         } else {
-            contents(node, other, promise.loose.get(ino), &mut report);
+            data(node, other, &mut report);
+            differ("blocks", &node.blocks, &other.blocks, &mut report);
         }
     }
     findings
@@ -136,19 +139,19 @@ fn attributes(want: &Node, found: &Node, loose_times: bool, report: &mut Report)
     }
 }
 
-fn contents(want: &Node, found: &Node, loose: Option<&Loose>, report: &mut Report) {
-    let Some(loose) = loose else {
-        differ("size", &want.size, &found.size, report);
-        differ("blocks", &want.blocks, &found.blocks, report);
-        if want.size == found.size {
-            differ("extents", &want.map, &found.map, report);
-        }
-        if want.size == found.size && want.data != found.data {
-            let at = want.data.iter().zip(&found.data).position(|(a, b)| a != b);
-            report("contents", "those".into(), format!("differ at {at:?}"));
-        }
+fn data(want: &Node, found: &Node, report: &mut Report) {
+    differ("size", &want.size, &found.size, report);
+    if want.size != found.size {
         return;
-    };
+    }
+    differ("extents", &want.map, &found.map, report);
+    if want.data != found.data {
+        let at = want.data.iter().zip(&found.data).position(|(a, b)| a != b);
+        report("contents", "those".into(), format!("differ at {at:?}"));
+    }
+}
+
+fn loose_data(want: &Node, found: &Node, loose: &Loose, report: &mut Report) {
     let versions = || loose.versions.iter().chain([&want.data]);
     if loose.size {
         if versions().all(|version| version.len() as u64 != found.size) {

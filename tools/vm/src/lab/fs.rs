@@ -156,6 +156,21 @@ impl Lab {
         })
     }
 
+    /// Gives a device partitions, in the words of fdisk.
+    pub fn partition(&mut self, dev: &Dev, script: &str) -> Result<()> {
+        self.must_run_with(&format!("busybox fdisk -u {}", dev.path()), script)?;
+        self.must_run(&format!("blockdev --rereadpt {}", dev.path()))?;
+        Ok(())
+    }
+
+    /// Takes them away again.
+    pub fn unpartition(&mut self, dev: &Dev) -> Result<()> {
+        let path = dev.path();
+        self.must_run(&format!("dd if=/dev/zero of={path} bs=4096 count=1"))?;
+        self.must_run(&format!("blockdev --rereadpt {path}"))?;
+        Ok(())
+    }
+
     /// The options with which a place is mounted, as /proc/mounts has them.
     pub fn shown_options(&mut self, dir: &str) -> Result<String> {
         let mounts: String = self.call(Cmd::Read {

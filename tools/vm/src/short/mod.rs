@@ -14,11 +14,12 @@ use record::Record;
 use session::Session;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use tally::Tally;
 
 /// Workloads of one request.
 const BATCH: u64 = 25;
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Options {
     /// Only this workload, and all that is done
     #[arg(long)]
@@ -28,13 +29,13 @@ pub struct Options {
     limit: Option<u64>,
     /// Workloads, at most
     #[arg(long)]
-    count: Option<u64>,
+    pub count: Option<u64>,
     /// A part of the whole that the seed chooses, instead of all in their order
     #[arg(long)]
-    sample: bool,
+    pub sample: bool,
     /// ext4's own fast commits, without the hook: what they lose, as a table
     #[arg(long)]
-    stock: bool,
+    pub stock: bool,
     /// File data by DAX, too
     #[arg(long)]
     dax: bool,
@@ -60,38 +61,52 @@ impl Options {
 /// True if nothing was lost, nothing mixed, and nobody complained; of stock ext4, if
 /// something was lost.
 pub fn run(config: &VmConfig, kver: Option<&str>, seed: u64, options: &Options) -> Result<bool> {
-    let mut config = config.clone();
-    config.raw_memory = true;
-    config.cpus = 1;
-    let mut lab = Lab::new(&config, kver, seed);
-    let outcome = workloads(&mut lab, seed, options);
-    match outcome {
-        Ok(good) => lab.power_off().map(|()| good),
-        Err(err) => {
-            lab.abandon();
-            Err(err)
-        }
+    let mut lab = Lab::new(config, kver, seed);
+    let tally = workloads(&mut lab, seed, options)?;
+    lab.power_off()?;
+    if options.stock {
+        print!("{}", tally.table());
     }
+    println!("{tally}");
+    Ok(if options.stock {
+        tally.lost + tally.mixed > 0
+    } else {
+        tally.is_good()
+    })
 }
 
-fn workloads(lab: &mut Lab, seed: u64, options: &Options) -> Result<bool> {
+/// Runs the workloads on a machine of their own; the lab has the one that it had
+/// afterwards.
+pub fn workloads(lab: &mut Lab, seed: u64, options: &Options) -> Result<Tally> {
+    let before = lab.config.clone();
+    lab.reconfigure(VmConfig {
+        raw_memory: true,
+        cpus: 1,
+        ..before.clone()
+    })?;
+    let mut session = Session::new(options);
+    let tally = all(lab, &mut session, seed, options).and_then(|tally| {
+        session.end(lab)?;
+        Ok(tally)
+    });
+    if tally.is_err() {
+        lab.abandon();
+    }
+    lab.reconfigure(before).and(tally)
+}
+
+fn all(lab: &mut Lab, session: &mut Session, seed: u64, options: &Options) -> Result<Tally> {
     let plan = match options.number {
         Some(number) => Plan::one(number),
         None if options.sample => Plan::sample(seed),
         None => Plan::whole(seed),
     };
-    let mut record = Record::open(
-        options
-            .record
-            .as_deref()
-            .filter(|_| options.number.is_none()),
-    )?;
-    let mut tally = record.tally.clone();
+    let path = options.record.as_deref();
+    let mut record = Record::open(path.filter(|_| options.number.is_none()))?;
     if record.next > 0 {
         println!("going on at position {} of {}", record.next, plan.len());
     }
     let start = Instant::now();
-    let mut session = Session::new(options);
     let mut done = 0;
     loop {
         let late = |limit: u64| start.elapsed() >= Duration::from_secs(limit);
@@ -105,20 +120,13 @@ fn workloads(lab: &mut Lab, seed: u64, options: &Options) -> Result<bool> {
         for line in &report.told {
             println!("   {line}");
         }
-        for failure in &report.failures {
+        for failure in report.failures.iter().filter(|_| !options.stock) {
             tally::print(failure);
         }
-        tally.add(&report);
-        record.note(numbers.len() as u64, &tally)?;
+        record.tally.add(&report);
+        record.note(numbers.len() as u64)?;
     }
-    println!("{}", tally.details(start.elapsed()));
-    if options.stock {
-        print!("{}", tally.table());
-    }
-    println!("{tally}");
-    Ok(if options.stock {
-        tally.lost + tally.mixed > 0
-    } else {
-        tally.is_good()
-    })
+    println!("{}", record.tally.details(start.elapsed()));
+    println!("{} of {} positions are done", record.next, plan.len());
+    Ok(record.tally)
 }

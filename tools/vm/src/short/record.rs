@@ -37,12 +37,12 @@ impl Record {
     }
 
     /// So many more workloads are done.
-    pub fn note(&mut self, workloads: u64, tally: &Tally) -> Result<()> {
+    pub fn note(&mut self, workloads: u64) -> Result<()> {
         self.next += workloads;
         if let Some(path) = &self.path {
             // Whole or not at all, if the run is interrupted.
             let new = path.with_extension("new");
-            fs::write(&new, serde_json::to_vec(&(self.next, tally))?)
+            fs::write(&new, serde_json::to_vec(&(self.next, &self.tally))?)
                 .and_then(|()| fs::rename(&new, path))
                 .with_context(|| path.display().to_string())?;
         }

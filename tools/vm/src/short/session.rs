@@ -5,7 +5,7 @@ use super::Options;
 use crate::lab::{Dev, Ext4, Lab};
 use anyhow::Result;
 use bytelog_guest::proto::{Cmd, DeviceKind};
-use bytelog_guest::short::{Failure, Job, Kind, Report};
+use bytelog_guest::short::{Job, Kind, Report};
 use std::time::Duration;
 
 /// For one request.
@@ -13,6 +13,11 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Two partitions of 16 MiB, on borders of pages.
 const PARTITIONS: &str = "o\nn\np\n1\n2048\n+16M\nn\np\n2\n67584\n+16M\nw\n";
+
+/// One of so many workloads is cut in a commit, and one in a replay. It is the number
+/// that chooses, so that one that is repeated is cut as it was.
+const CUT_COMMITS: u64 = 3;
+const CUT_REPLAYS: u64 = 10;
 
 pub struct Session {
     stock: bool,
@@ -42,25 +47,30 @@ impl Session {
             Ext4::ByteLog
         })?;
         let dev = lab.dev(DeviceKind::Sync)?;
-        lab.must_run_with(&format!("busybox fdisk -u {}", dev.path()), PARTITIONS)?;
-        lab.must_run(&format!("blockdev --rereadpt {}", dev.path()))?;
+        lab.partition(&dev, PARTITIONS)?;
         self.dev = Some(dev.clone());
         Ok(dev)
     }
 
     fn request(&mut self, lab: &mut Lab, numbers: &[u64]) -> Result<Report> {
         let dev = self.dev(lab)?;
-        let every = |n: u64| if self.verbose { 1 } else { n };
         let job = Job {
             dev: dev.name,
             opts: self.opts.clone(),
             numbers: numbers.to_vec(),
-            cut_commits: every(3),
-            cut_replays: every(10),
+            cut_commits: CUT_COMMITS,
+            cut_replays: CUT_REPLAYS,
             verbose: self.verbose,
         };
-        let report = lab.vm()?.call_for(Cmd::Short(job), PATIENCE)?;
-        lab.check_console()?;
+        // Where a filesystem fails, the workload says so.
+        lab.expect_errors();
+        let mut report: Report = lab.vm()?.call_for(Cmd::Short(job), PATIENCE)?;
+        if let Err(err) = lab.check_console() {
+            let number = report.failures.first().map_or(numbers[0], |f| f.number);
+            let findings = vec![format!("{err:#}"), lab.console_tail(30)];
+            report.fail(number, Kind::Complaint, "console", findings);
+            self.restart(lab);
+        }
         Ok(report)
     }
 
@@ -75,8 +85,7 @@ impl Session {
         }
         let mut all = Report::default();
         for number in numbers {
-            lab.abandon();
-            self.dev = None;
+            self.restart(lab);
             match self.request(lab, &[*number]) {
                 Ok(report) => {
                     all.failures.extend(report.failures.clone());
@@ -86,18 +95,25 @@ impl Session {
                 Err(err) => {
                     let findings = vec![format!("{err:#}"), lab.console_tail(30)];
                     all.workloads += 1;
-                    all.failures.push(Failure {
-                        number: *number,
-                        kind: Kind::Complaint,
-                        place: "the machine".into(),
-                        findings,
-                    });
+                    all.fail(*number, Kind::Complaint, "the machine", findings);
                 }
             }
         }
+        self.restart(lab);
+        Ok(all)
+    }
+
+    /// Leaves the device as others want it.
+    pub fn end(&mut self, lab: &mut Lab) -> Result<()> {
+        match self.dev.take() {
+            Some(dev) => lab.unpartition(&dev),
+            None => Ok(()),
+        }
+    }
+
+    fn restart(&mut self, lab: &mut Lab) {
         lab.abandon();
         self.dev = None;
-        Ok(all)
     }
 }
 

@@ -84,7 +84,7 @@ fn partitions(lab: &mut Lab) -> Result<()> {
     lab.with(Ext4::ByteLog)?;
     let (disk, pmem) = (lab.dev(DeviceKind::Disk)?, lab.dev(DeviceKind::Sync)?);
     let script = "o\nn\np\n1\n2048\n+80M\nn\np\n2\n200001\n+80M\nw\n";
-    partition(lab, &pmem, script)?;
+    lab.partition(&pmem, script)?;
     for (part, says) in [(1, IN_USE), (2, NO_DAX_DEVICE)] {
         let journal = Dev {
             name: format!("{}p{part}", pmem.name),
@@ -105,22 +105,7 @@ fn partitions(lab: &mut Lab) -> Result<()> {
         lab.umount(&disk.dir())?;
         lab.fsck_clean(&disk)?;
     }
-    unpartition(lab, &pmem)
-}
-
-/// Gives a device partitions, in the words of fdisk.
-pub(super) fn partition(lab: &mut Lab, dev: &Dev, script: &str) -> Result<()> {
-    lab.must_run_with(&format!("busybox fdisk -u {}", dev.path()), script)?;
-    lab.must_run(&format!("blockdev --rereadpt {}", dev.path()))?;
-    Ok(())
-}
-
-/// Takes them away again.
-pub(super) fn unpartition(lab: &mut Lab, dev: &Dev) -> Result<()> {
-    let path = dev.path();
-    lab.must_run(&format!("dd if=/dev/zero of={path} bs=4096 count=1"))?;
-    lab.must_run(&format!("blockdev --rereadpt {path}"))?;
-    Ok(())
+    lab.unpartition(&pmem)
 }
 
 /// A journal that cannot be mapped: served as stock, and said so.

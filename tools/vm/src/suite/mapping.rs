@@ -2,7 +2,7 @@
 //! Where the log is mapped: not beyond its device, and not where it cannot be had any
 //! more.
 
-use super::{external, Test};
+use super::Test;
 use crate::lab::{Dev, Ext4, Lab};
 use crate::messages::{any, IN_USE, NOT_USED};
 use anyhow::{ensure, Context, Result};
@@ -72,13 +72,13 @@ fn partition(lab: &mut Lab) -> Result<()> {
     };
     for mib in [80, 40] {
         let script = format!("o\nn\np\n1\n2048\n+{mib}M\nw\n");
-        external::partition(lab, &pmem, &script)?;
+        lab.partition(&pmem, &script)?;
         if mib == 80 {
             lab.mkfs_external(&disk, &journal, "64M")?;
         }
     }
     refused(lab, &disk, &journal)?;
-    external::unpartition(lab, &pmem)
+    lab.unpartition(&pmem)
 }
 
 /// A counter of the module's.

@@ -22,6 +22,7 @@ mod modules;
 mod options;
 mod reasons;
 mod replayed;
+mod short;
 mod shutdown;
 mod stat;
 mod statistics;
@@ -63,6 +64,7 @@ fn all(kver: Option<&str>) -> impl Iterator<Item = &'static Test> + use<> {
         atomic::TESTS,
         threads::TESTS,
         cuts::TESTS,
+        short::TESTS,
         faults::TESTS,
         shutdown::TESTS,
         held::TESTS,

@@ -21,8 +21,8 @@ use std::time::Instant;
 pub const LIVE: &str = "/mnt/live";
 const CUT: &str = "/mnt/cut";
 
-/// Blocks of the filesystem, and MiB of its journal.
-const BLOCKS: usize = 2048;
+/// Blocks of the filesystem, and MiB of its journal, of which it can be half.
+const BLOCKS: usize = 2816;
 const JOURNAL_MIB: usize = 4;
 
 pub struct Site {
