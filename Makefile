@@ -7,7 +7,7 @@ KERNEL ?= 7.2
 PREFIX ?= /usr/local
 JOBS   ?= $(shell nproc)
 ACCEL  ?= tcg
-export KERNEL PREFIX DESTDIR JOBS ACCEL CUTS SEED XFSTESTS TESTS LIMIT V MIRROR BYTELOG_CACHE LOG_LINES
+export KERNEL PREFIX DESTDIR JOBS ACCEL CUTS SEED XFSTESTS TESTS LIMIT NUMBER COUNT STOCK DAX V MIRROR BYTELOG_CACHE LOG_LINES
 export BYTELOG_T0 := $(shell date +%s)
 
 # Scripts enter the build root by themselves.
@@ -61,6 +61,10 @@ soak-no-data-flush: all
 check-crash: setup tools
 	@$S/check-crash
 
+# Short workloads, cut everywhere: LIMIT=N seconds of them, all without; NUMBER=N repeats one, STOCK=1 is ext4's own.
+check-short: all
+	@$S/check-short
+
 # Coverage-guided fuzzing of what reads a log, LIMIT=N seconds (60) for each target.
 fuzz: setup
 	@$S/fuzz $(ARGS)
@@ -112,6 +116,6 @@ clean:
 distclean:
 	@$S/clean cache
 
-.PHONY: all help setup update modules tools demo vm test check-crash fuzz check-trace check-steps soak soak-no-flush \
+.PHONY: all help setup update modules tools demo vm test check-crash check-short fuzz check-trace check-steps soak soak-no-flush \
 	soak-stock soak-no-data-flush xfstests debug-kernel bench bench-database workloads install deb test-packages clean distclean
 .NOTPARALLEL:

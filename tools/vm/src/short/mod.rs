@@ -29,13 +29,13 @@ pub struct Options {
     limit: Option<u64>,
     /// Workloads, at most
     #[arg(long)]
-    pub count: Option<u64>,
+    count: Option<u64>,
     /// A part of the whole that the seed chooses, instead of all in their order
     #[arg(long)]
-    pub sample: bool,
+    sample: bool,
     /// ext4's own fast commits, without the hook: what they lose, as a table
     #[arg(long)]
-    pub stock: bool,
+    stock: bool,
     /// File data by DAX, too
     #[arg(long)]
     dax: bool,
@@ -45,6 +45,16 @@ pub struct Options {
 }
 
 impl Options {
+    /// So many workloads of all lengths, which a seed chooses.
+    pub fn sample(count: u64, stock: bool) -> Self {
+        Self {
+            sample: true,
+            count: Some(count),
+            stock,
+            ..Self::default()
+        }
+    }
+
     /// With paths that do not depend on the working directory.
     pub fn resolve(mut self) -> Result<Self> {
         self.record = self.record.map(std::path::absolute).transpose()?;

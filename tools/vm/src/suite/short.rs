@@ -29,12 +29,7 @@ fn seed(lab: &Lab) -> Result<u64> {
 
 fn bytelog(lab: &mut Lab) -> Result<()> {
     let seed = seed(lab)?;
-    let options = Options {
-        sample: true,
-        count: Some(COUNT),
-        ..Options::default()
-    };
-    let tally = workloads(lab, seed, &options)?;
+    let tally = workloads(lab, seed, &Options::sample(COUNT, false))?;
     println!("   seed {seed}: {tally}; make check-short NUMBER=N repeats one");
     ensure!(tally.is_good(), "seed {seed}: {tally}");
     let counts = &tally.counts;
@@ -47,13 +42,7 @@ fn bytelog(lab: &mut Lab) -> Result<()> {
 /// What sees no loss here sees none there.
 fn stock(lab: &mut Lab) -> Result<()> {
     let seed = seed(lab)?;
-    let options = Options {
-        sample: true,
-        stock: true,
-        count: Some(STOCK_COUNT),
-        ..Options::default()
-    };
-    let tally = workloads(lab, seed, &options)?;
+    let tally = workloads(lab, seed, &Options::sample(STOCK_COUNT, true))?;
     println!("   seed {seed}: {tally}");
     ensure!(tally.lost + tally.mixed > 0, "stock has lost nothing");
     Ok(())
