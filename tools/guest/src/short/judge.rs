@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a cut has left, against what may be left.
 
-use super::track::{Loose, Promise};
+use super::track::Promise;
 use super::{Node, State};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -37,18 +37,12 @@ pub fn judge(found: &State, promise: &Promise, older: &[State]) -> Verdict {
         if findings.is_empty() {
             return Verdict::Good;
         }
-        if nearest
-            .as_ref()
-            .is_none_or(|best| findings.len() < best.len())
-        {
+        if nearest.as_ref().is_none_or(|best| findings.len() < best.len()) {
             nearest = Some(findings);
         }
     }
     let findings = nearest.unwrap_or_default();
-    if older
-        .iter()
-        .any(|state| compare(state, found, promise).is_empty())
-    {
+    if older.iter().any(|state| compare(state, found, promise).is_empty()) {
         Verdict::Lost(findings)
     } else {
         Verdict::Mixed(findings)
@@ -88,7 +82,14 @@ fn compare(want: &State, found: &State, promise: &Promise) -> Vec<String> {
         if let Some(node) = exact {
             data(node, other, &mut report);
         } else if let Some(loose) = promise.loose.get(ino) {
-            loose_data(node, other, loose, &mut report);
+            let now = promise.states.iter().filter_map(|state| state.nodes.get(ino));
+            let versions: Vec<&[u8]> = loose
+                .versions
+                .iter()
+                .map(Vec::as_slice)
+                .chain(now.map(|node| node.data.as_slice()))
+                .collect();
+            loose_data(node, other, loose.size, &versions, &mut report);
         } else {
             data(node, other, &mut report);
             differ("blocks", &node.blocks, &other.blocks, &mut report);
@@ -130,11 +131,7 @@ fn attributes(want: &Node, found: &Node, loose_times: bool, report: &mut Report)
     differ("attributes", &names(want), &names(found), report);
     for (name, value) in &want.xattrs {
         if found.xattrs.get(name).is_some_and(|other| other != value) {
-            report(
-                "attribute",
-                format!("the value of {name}"),
-                "another".into(),
-            );
+            report("attribute", format!("the value of {name}"), "another".into());
         }
     }
 }
@@ -151,24 +148,30 @@ fn data(want: &Node, found: &Node, report: &mut Report) {
     }
 }
 
-fn loose_data(want: &Node, found: &Node, loose: &Loose, report: &mut Report) {
-    let versions = || loose.versions.iter().chain([&want.data]);
-    if loose.size {
-        if versions().all(|version| version.len() as u64 != found.size) {
-            report(
-                "size",
-                "an old or the new one".into(),
-                found.size.to_string(),
-            );
+/// Data of which each block is an old or the new one; with `delayed` blocks the size is
+/// as far as they have come, page by page.
+fn loose_data(
+    want: &Node,
+    found: &Node,
+    delayed: bool,
+    versions: &[&[u8]],
+    report: &mut Report,
+) {
+    if delayed {
+        let sizes = || versions.iter().map(|version| version.len());
+        let size = found.data.len();
+        let between = sizes().min() <= Some(size) && Some(size) <= sizes().max();
+        if !(sizes().any(|other| other == size) || between && size % BLOCK == 0) {
+            report("size", "an old or the new one".into(), size.to_string());
         }
     } else {
         differ("size", &want.size, &found.size, report);
         differ("blocks", &want.blocks, &found.blocks, report);
     }
-    let zeros = Vec::new();
+    let zeros: &[u8] = &[];
     for (number, block) in found.data.chunks(BLOCK).enumerate() {
-        let is = |version: &Vec<u8>| holds(version, number * BLOCK, block);
-        if !versions().chain([&zeros]).any(is) {
+        let is = |version: &&[u8]| holds(version, number * BLOCK, block);
+        if !versions.iter().chain([&zeros]).any(is) {
             report("block", "an old or the new one".into(), number.to_string());
         }
     }
@@ -179,4 +182,73 @@ fn holds(version: &[u8], at: usize, bytes: &[u8]) -> bool {
     let part = version.get(at..).unwrap_or_default();
     let part = &part[..part.len().min(bytes.len())];
     bytes[..part.len()] == *part && bytes[part.len()..].iter().all(|byte| *byte == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::short::track::Loose;
+
+    fn file(data: &[u8], mtime: i64) -> State {
+        let node = Node {
+            mode: 0o100_644,
+            uid: 0,
+            gid: 0,
+            nlink: 1,
+            device: (0, 0),
+            size: data.len() as u64,
+            blocks: data.len().div_ceil(BLOCK) as u64 * 8,
+            atime: (0, 0),
+            mtime: (mtime, 0),
+            ctime: (mtime, 0),
+            btime: (0, 0),
+            flags: 0,
+            generation: 5,
+            xattrs: BTreeMap::new(),
+            data: data.to_vec(),
+            map: Vec::new(),
+        };
+        State {
+            names: BTreeMap::from([("f".to_owned(), 12)]),
+            nodes: BTreeMap::from([(12, node)]),
+        }
+    }
+
+    fn promise(states: &[State], loose: Option<Loose>) -> Promise {
+        Promise {
+            states: states.to_vec(),
+            loose: loose.map(|loose| (12, loose)).into_iter().collect(),
+            times: BTreeSet::new(),
+            own: None,
+        }
+    }
+
+    #[test]
+    fn what_was_synced_is_exact() {
+        let (old, new) = (file(b"old", 1), file(b"newer", 2));
+        let exact = promise(&[new.clone()], None);
+        assert_eq!(judge(&new, &exact, &[]), Verdict::Good);
+        assert!(matches!(judge(&old, &exact, &[old.clone()]), Verdict::Lost(_)));
+        let mut mixed = new.clone();
+        mixed.nodes.get_mut(&12).unwrap().generation = 6;
+        assert!(matches!(judge(&mixed, &exact, &[old]), Verdict::Mixed(_)));
+        assert!(matches!(judge(&State::default(), &exact, &[]), Verdict::Mixed(_)));
+    }
+
+    #[test]
+    fn what_was_not_is_old_or_new_block_by_block() {
+        let (old, new) = (file(&[1; 2 * BLOCK], 1), file(&[2; 3 * BLOCK], 2));
+        let loose = Loose {
+            versions: vec![vec![1; 2 * BLOCK]],
+            size: true,
+        };
+        let either = promise(&[old, new.clone()], Some(loose));
+        let mut found = new;
+        let node = found.nodes.get_mut(&12).unwrap();
+        node.data = [vec![2; BLOCK], vec![1; BLOCK]].concat();
+        node.size = node.data.len() as u64;
+        assert_eq!(judge(&found, &either, &[]), Verdict::Good);
+        found.nodes.get_mut(&12).unwrap().data[7] = 3;
+        assert!(matches!(judge(&found, &either, &[]), Verdict::Mixed(_)));
+    }
 }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A file whose data, or part of them, may not have been written yet.
 #[derive(Debug, Clone, Default)]
 pub struct Loose {
-    /// What it held since its data were durable, without what it holds now.
+    /// What it held since its data were durable, before what the promised states hold.
     pub versions: Vec<Vec<u8>>,
     /// Whether its size and its blocks wait for the data as well.
     pub size: bool,
