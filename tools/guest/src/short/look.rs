@@ -78,10 +78,7 @@ fn xattrs(path: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut list = [0; 2048];
     let len = llistxattr(path, &mut list)?;
     let mut found = BTreeMap::new();
-    for name in list[..len]
-        .split(|byte| *byte == 0)
-        .filter(|name| !name.is_empty())
-    {
+    for name in list[..len].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
         let mut value = vec![0; 8192];
         let len = lgetxattr(path, name, &mut value)?;
         value.truncate(len);

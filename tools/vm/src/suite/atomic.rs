@@ -198,7 +198,7 @@ fn cuts(lab: &mut Lab, place: Place<'_>, expected: &Tree) -> Result<Tally> {
 }
 
 /// Zeroes the first block of the fast-commit area.
-fn wipe_opener(lab: &Lab, dev: &Dev) -> Result<()> {
+fn wipe_opener(lab: &mut Lab, dev: &Dev) -> Result<()> {
     let image = Image::open(dev)?;
     let area = image.fc_area(lab.journal(dev)?)?;
     let mut log = fclog::read(&image, &area)?;

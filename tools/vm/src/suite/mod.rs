@@ -110,6 +110,7 @@ fn run_one(lab: &mut Lab, test: &Test) -> Result<()> {
 /// Runs a test and prints how it ended; true if it passed.
 fn report(lab: &mut Lab, test: &Test) -> bool {
     let start = Instant::now();
+    let config = lab.config.clone();
     let outcome = run_one(lab, test);
     match &outcome {
         Ok(()) => println!("ok {} ({:.1} s)", test.name, start.elapsed().as_secs_f64()),
@@ -118,6 +119,10 @@ fn report(lab: &mut Lab, test: &Test) -> bool {
             println!("--- end of the kernel log");
             println!("{}\n---", lab.console_tail(TAIL));
             lab.abandon();
+            // A test that ends early leaves its own machine to the next one.
+            if let Err(err) = lab.reconfigure(config) {
+                println!("the machine's configuration: {err:#}");
+            }
         }
     }
     outcome.is_ok()
