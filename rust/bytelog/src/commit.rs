@@ -8,6 +8,7 @@ use super::error::WriteError;
 use super::features::Features;
 use super::gather::Position;
 use super::medium::{FileData, Medium, Persistence};
+use super::needs;
 use super::opener::{Opener, OPENER_LEN};
 use super::record::{record_len, NewRecord, ALIGN, HEADER_LEN};
 use super::tlv::{self, Tag, TlvError, TL_LEN};
@@ -65,30 +66,31 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
         let payload = self.staging.as_ref().get(HEADER_LEN..);
         let payload = payload.and_then(|payload| payload.get(..self.now.staged));
         let payload = payload.ok_or(WriteError::Staging)?;
-        let allowed = self.log.as_ref().map_or(Features::NONE, |log| log.features);
-        let (mut data, mut needs) = (self.now.describes_data, self.now.needs);
+        let mut says = self.now.says;
         let mut rest = payload;
         // Not the iterator: what it returns takes longer to look at than a TLV.
         while !rest.is_empty() {
-            let (tlv, behind) = tlv::split_first(rest, self.max_tlv)
+            let (row, tlv, behind) = tlv::split(rest, self.max_tlv)
                 .map_err(|fault| WriteError::Tlv(TlvError::at(payload, rest, fault)))?;
-            data |= tlv.tag() == Tag::AddRange;
-            needs = needs.with(Features::needed_by(&tlv));
+            says |= u32::from(row.says);
+            if row.tag == Tag::Inode {
+                says |= needs::of_inode(tlv).bits();
+            }
             rest = behind;
         }
-        (self.now.describes_data, self.now.needs) = (data, needs);
-        let lacking = needs.without(allowed);
-        if !lacking.is_empty() {
-            return Err(self.lacks(lacking));
+        self.now.says = says;
+        if says & self.lacks.bits() != 0 {
+            return Err(self.refuse());
         }
         Ok(())
     }
 
-    /// The opener does not name `lacking`; the next one will.
+    /// The opener does not name what the commit needs; the next one will.
     #[cold]
-    fn lacks<E>(&mut self, lacking: Features) -> WriteError<E> {
-        self.features = self.features.with(lacking);
-        WriteError::Features(lacking)
+    fn refuse<E>(&mut self) -> WriteError<E> {
+        let needs = self.now.needs();
+        self.features = self.features.with(needs);
+        WriteError::Features(needs.without(Features::KNOWN.without(self.lacks)))
     }
 
     /// Puts a header in front of the staged payload, copies both in and goes to
@@ -166,7 +168,7 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
             return Ok(Commit::default());
         }
         self.inspect()?;
-        data_barrier(medium, self.now.describes_data)?;
+        data_barrier(medium, self.now.describes_data())?;
         // From here on the medium may hold the seal or a part of it. A commit
         // that fails now must not be tried again at the same place: if it was the
         // first, an opener of this try and records of the next could both be
@@ -210,7 +212,7 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
             records: self.now.records,
             payload_bytes: self.now.payload_bytes,
             log_bytes,
-            describes_data: self.now.describes_data,
+            describes_data: self.now.describes_data(),
             opener_written: first,
         })
     }
@@ -218,11 +220,11 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
     /// Stores the opener of the log's first commit, and starts to write it back.
     #[cold]
     fn write_opener<M: Medium>(&mut self, medium: &mut M) -> Result<(), WriteError<M::Error>> {
-        let log = self.log.as_mut().ok_or(WriteError::NotStarted)?;
-        self.features = self.features.with(self.now.needs);
-        log.features = self.features;
+        let log = self.log.as_ref().ok_or(WriteError::NotStarted)?;
+        self.features = self.features.with(self.now.needs());
+        self.lacks = Features::KNOWN.without(self.features);
         let opener = Opener {
-            features: log.features,
+            features: self.features,
             tid: log.tid,
             nonce: log.nonce,
             head: self.now.at.head,

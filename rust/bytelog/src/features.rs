@@ -9,26 +9,9 @@
 
 use core::fmt;
 
-use super::tlv::{split_first, Tag, Tlv, TL_LEN};
-
 /// A set of feature bits, known and unknown ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Features(u32);
-
-/// `offsetof(struct ext4_fc_inode, fc_raw_inode)`, behind the TLV's header.
-const RAW_INODE: usize = TL_LEN + 4;
-/// `offsetof(struct ext4_inode, i_mode)`, le16.
-const MODE: usize = RAW_INODE;
-/// `offsetof(struct ext4_inode, i_flags)`, le32.
-const FLAGS: usize = RAW_INODE + 32;
-/// Bytes of an INODE that are looked at; every one has more.
-const LOOKED_AT: usize = FLAGS + 4;
-/// `S_IFMT`, `S_IFDIR` and `S_IFREG`.
-const TYPE_MASK: u16 = 0o170_000;
-const DIRECTORY: u16 = 0o040_000;
-const REGULAR: u16 = 0o100_000;
-/// `EXT4_EXTENTS_FL | EXT4_INLINE_DATA_FL`: `i_block` is not taken from the TLV.
-const BLOCKS_ELSEWHERE: u32 = 0x0008_0000 | 0x1000_0000;
 
 impl Features {
     /// No bit: what every version reads.
@@ -67,45 +50,6 @@ impl Features {
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
-    }
-
-    /// What a reader must know to replay `tlv`.
-    #[inline(always)]
-    pub fn needed_by(tlv: &Tlv<'_>) -> Self {
-        match tlv.tag() {
-            Tag::Inode => Self::needed_by_inode(tlv.bytes()),
-            Tag::Dir => Self::DIRECTORIES,
-            _ => Self::NONE,
-        }
-    }
-
-    /// The same of a whole INODE TLV.
-    #[inline(always)]
-    fn needed_by_inode(tlv: &[u8]) -> Self {
-        let Some(inode) = tlv.first_chunk::<LOOKED_AT>() else {
-            return Self::NONE;
-        };
-        match u16::from_le_bytes([inode[MODE], inode[MODE + 1]]) & TYPE_MASK {
-            REGULAR => Self::NONE,
-            DIRECTORY => Self::DIRECTORIES,
-            _ => {
-                let [.., f0, f1, f2, f3] = *inode;
-                match u32::from_le_bytes([f0, f1, f2, f3]) & BLOCKS_ELSEWHERE {
-                    0 => Self::SPECIAL,
-                    _ => Self::NONE,
-                }
-            }
-        }
-    }
-
-    /// What a reader must know to replay a run of whole TLVs.
-    pub fn needed_by_run(mut run: &[u8]) -> Self {
-        let mut needed = Self::NONE;
-        while let Ok((tlv, rest)) = split_first(run, usize::MAX) {
-            needed = needed.with(Self::needed_by(&tlv));
-            run = rest;
-        }
-        needed
     }
 }
 

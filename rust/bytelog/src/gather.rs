@@ -4,6 +4,7 @@
 
 use super::crc::SEED;
 use super::features::Features;
+use super::tlv::DESCRIBES_DATA;
 
 /// A place between two records.
 #[derive(Clone, Copy, Debug)]
@@ -23,9 +24,6 @@ pub(super) struct Running {
     pub(super) nonce: u32,
     /// Fast commits that are durable.
     pub(super) commits: u32,
-    /// Features that a commit may need: any while there is no opener, then those that
-    /// the opener names.
-    pub(super) features: Features,
     /// Where they end.
     pub(super) durable: Position,
     /// A commit has failed after its seal might have reached the medium.
@@ -44,9 +42,8 @@ pub(super) struct Gathering {
     pub(super) room: usize,
     pub(super) records: u32,
     pub(super) payload_bytes: u64,
-    pub(super) describes_data: bool,
-    /// Features that a reader must know.
-    pub(super) needs: Features,
+    /// What its TLVs say: bits of [`Features`], and [`DESCRIBES_DATA`].
+    pub(super) says: u32,
     /// CRC over all payloads; kept for the tid's first commit only.
     pub(super) crc: u32,
     /// A TLV is missing: it must not be committed.
@@ -61,10 +58,20 @@ impl Gathering {
             room,
             records: 0,
             payload_bytes: 0,
-            describes_data: false,
-            needs: Features::NONE,
+            says: 0,
             crc: SEED,
             failed: false,
         }
+    }
+
+    /// Whether a TLV describes file data.
+    #[inline]
+    pub(super) const fn describes_data(&self) -> bool {
+        self.says & DESCRIBES_DATA as u32 != 0
+    }
+
+    /// Features that a reader must know.
+    pub(super) const fn needs(&self) -> Features {
+        Features::from_bits(self.says & !(DESCRIBES_DATA as u32))
     }
 }

@@ -27,6 +27,7 @@ pub mod geometry;
 mod legacy;
 mod log;
 pub mod medium;
+pub mod needs;
 pub mod opener;
 pub mod reader;
 pub mod record;

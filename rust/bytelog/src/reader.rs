@@ -12,6 +12,7 @@ use super::features::Features;
 use super::geometry::Geometry;
 use super::legacy;
 pub use super::log::{Found, Log, ReadArea, Sink, Stop};
+use super::needs;
 use super::opener::{Block0, Opener, Prefix, OPENER_LEN};
 use super::record::{Record, DEFAULT_PAYLOAD, HEADER_LEN, MAX_PAYLOAD};
 use super::scan;
@@ -194,7 +195,7 @@ impl<'a, A: ReadArea> Walk<'a, A> {
             Err(fault) => return Ok(Err(fault)),
         };
         // No writer does this: a reader that does not know the feature would replay it.
-        let lacking = Features::needed_by_run(payload).without(self.opener.features);
+        let lacking = needs::of_run(payload).without(self.opener.features);
         if !lacking.is_empty() {
             return Ok(Err(Fault::Features(lacking)));
         }

@@ -9,6 +9,8 @@
 
 use core::fmt;
 
+use super::features::Features;
+
 /// Bytes of a TLV's header, `struct ext4_fc_tl`: tag le16, value length le16.
 pub const TL_LEN: usize = 4;
 
@@ -122,31 +124,47 @@ impl Tag {
         }
     }
 
-    /// The tag of a payload with the on-media number `raw`, with the shortest value
-    /// it can have and how much longer one may be. A table: this is asked for every
-    /// TLV logged.
-    #[inline]
-    fn of_payload(raw: u16) -> Option<&'static (Self, u16, u16)> {
-        const fn row(tag: Tag) -> Option<(Tag, u16, u16)> {
-            let (shortest, longest) = tag.value_lens();
-            let more = longest.saturating_sub(shortest);
-            Some((tag, shortest as u16, more as u16))
+    /// What a TLV of this tag says whatever its value: [`DESCRIBES_DATA`], or bits of
+    /// [`Features`]. Of an INODE it depends on the value.
+    pub(super) const fn says(self) -> u16 {
+        match self {
+            Self::AddRange => DESCRIBES_DATA,
+            Self::Dir => Features::DIRECTORIES.bits() as u16,
+            _ => 0,
         }
-        const TABLE: [Option<(Tag, u16, u16)>; 11] = [
+    }
+
+    /// What is to be known of the tag of a payload with the on-media number `raw`. A table:
+    /// this is asked for every TLV logged.
+    #[inline(always)]
+    fn of_payload(raw: u16) -> Option<&'static Row> {
+        const fn row(tag: Tag) -> Row {
+            let (shortest, longest) = match tag.in_payload() {
+                true => tag.value_lens(),
+                // No value of so many bytes fits any payload.
+                false => (u16::MAX as usize, u16::MAX as usize),
+            };
+            Row {
+                tag,
+                shortest: shortest as u16,
+                more: longest.saturating_sub(shortest) as u16,
+                says: tag.says(),
+            }
+        }
+        const TABLE: [Row; 11] = [
             row(Tag::AddRange),
             row(Tag::DelRange),
             row(Tag::Creat),
             row(Tag::Link),
             row(Tag::Unlink),
             row(Tag::Inode),
-            // What frames a conventional area.
-            None,
-            None,
-            None,
-            None,
+            row(Tag::Pad),
+            row(Tag::Tail),
+            row(Tag::Head),
+            row(Tag::Anchor),
             row(Tag::Dir),
         ];
-        TABLE.get(usize::from(raw.wrapping_sub(1)))?.as_ref()
+        TABLE.get(usize::from(raw.wrapping_sub(1)))
     }
 
     /// Whether a value of `len` bytes is possible, as far as the filesystem's inode
@@ -182,26 +200,60 @@ pub(super) fn header(tag: Tag, value_len: u16) -> [u8; TL_LEN] {
     [t0, t1, l0, l1]
 }
 
-/// Takes the first TLV off a run of them, refusing one of more than `max_tlv` bytes.
+/// Longest TLV of any payload, bytes: what a record's payload can have.
+pub(super) const MAX_TLV: usize = 1 << 16;
+
+/// A tag of the table: the shortest value it can have, and how much longer one may be.
+pub(super) struct Row {
+    pub(super) tag: Tag,
+    shortest: u16,
+    more: u16,
+    /// See [`Tag::says`].
+    pub(super) says: u16,
+}
+
+/// Beside the bits of [`Features`]: the TLV describes file data.
+pub(super) const DESCRIBES_DATA: u16 = 1 << 15;
+
+const _: () = assert!(Features::KNOWN.bits() < DESCRIBES_DATA as u32);
+
+/// A TLV at the start of a run: what is known of its tag, its bytes, and what is behind.
+type Split<'a> = (&'static Row, &'a [u8], &'a [u8]);
+
+/// Takes the first TLV off a run of them, refusing one of more than `max_tlv` bytes, which
+/// are [`MAX_TLV`] at most.
 #[inline(always)]
-pub(super) fn split_first(run: &[u8], max_tlv: usize) -> Result<(Tlv<'_>, &[u8]), TlvFault> {
+pub(super) fn split(run: &[u8], max_tlv: usize) -> Result<Split<'_>, TlvFault> {
     let Some(header) = run.first_chunk::<TL_LEN>() else {
         return Err(TlvFault::Cut);
     };
     let header = u32::from_le_bytes(*header);
     let (raw, value_len) = (header as u16, (header >> 16) as u16);
-    let Some(&(tag, shortest, more)) = Tag::of_payload(raw) else {
+    let Some(row) = Tag::of_payload(raw) else {
         return Err(TlvFault::Tag(raw));
     };
     let len = usize::from(value_len).saturating_add(TL_LEN);
     // Both ends in one comparison: what is too short wraps beyond every `more`.
-    if value_len.wrapping_sub(shortest) > more || len > max_tlv {
-        return Err(TlvFault::Length(tag, value_len));
+    if value_len.wrapping_sub(row.shortest) > row.more || len > max_tlv {
+        return Err(TlvFault::of_length(row.tag, value_len));
     }
     match run.split_at_checked(len) {
-        Some((bytes, rest)) => Ok((Tlv { tag, bytes }, rest)),
+        Some((bytes, rest)) => Ok((row, bytes, rest)),
         None => Err(TlvFault::Cut),
     }
+}
+
+/// The same, as a TLV.
+#[inline(always)]
+pub(super) fn split_first(run: &[u8], max_tlv: usize) -> Result<(Tlv<'_>, &[u8]), TlvFault> {
+    let (row, bytes, rest) = split(run, max_tlv)?;
+    Ok((
+        Tlv {
+            tag: row.tag,
+            bytes,
+        },
+        rest,
+    ))
 }
 
 /// One TLV of a record's payload, length checked.
@@ -244,7 +296,10 @@ impl<'a> Tlvs<'a> {
         Self {
             rest: run,
             offset: 0,
-            max_tlv,
+            max_tlv: match max_tlv > MAX_TLV {
+                true => MAX_TLV,
+                false => max_tlv,
+            },
         }
     }
 }
@@ -303,6 +358,17 @@ pub enum TlvFault {
     Tag(u16),
     /// The tag cannot have a value of this length.
     Length(Tag, u16),
+}
+
+impl TlvFault {
+    /// Of a value of `len` bytes: what frames a conventional area has no right length.
+    #[cold]
+    fn of_length(tag: Tag, len: u16) -> Self {
+        match tag.in_payload() {
+            true => Self::Length(tag, len),
+            false => Self::Tag(tag.raw()),
+        }
+    }
 }
 
 impl fmt::Display for TlvError {

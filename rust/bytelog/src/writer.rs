@@ -66,6 +66,8 @@ pub struct LogWriter<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> {
     /// Features that a commit has needed so far. Every opener names them, so that a log
     /// that begins without them does not refuse the next such commit.
     pub(super) features: Features,
+    /// Those that the running log lacks: none while it has no opener.
+    pub(super) lacks: Features,
     pub(super) log: Option<Running>,
     pub(super) now: Gathering,
     crc: PhantomData<fn() -> C>,
@@ -93,6 +95,7 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
             geometry,
             uuid,
             features: Features::NONE,
+            lacks: Features::NONE,
             log: None,
             now: Gathering::from(at, 0),
             crc: PhantomData,
@@ -106,11 +109,11 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
     /// never overwrite what is durable; what was gathered is dropped either way.
     pub fn start(&mut self, tid: u32, nonce: u32) {
         if self.tid() != Some(tid) {
+            self.lacks = Features::NONE;
             self.log = Some(Running {
                 tid,
                 nonce,
                 commits: 0,
-                features: Features::KNOWN,
                 durable: Position {
                     head: self.geometry.log_start(),
                     seq: 0,

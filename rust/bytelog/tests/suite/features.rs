@@ -8,6 +8,7 @@ use crate::v1::{seal_opener, write_v1, V1Record};
 use bytelog::crc::{chain_seed, Crc32c};
 use bytelog::error::{Damage, Fault, ReadError, WriteError};
 use bytelog::features::Features;
+use bytelog::needs;
 use bytelog::reader::Found;
 use bytelog::tlv::Tlvs;
 
@@ -26,8 +27,8 @@ fn special() -> Vec<u8> {
 
 fn needed(tlv: &[u8]) -> Features {
     let parsed = Tlvs::new(tlv, 4096).next().unwrap().unwrap();
-    assert_eq!(Features::needed_by(&parsed), Features::needed_by_run(tlv));
-    Features::needed_by(&parsed)
+    assert_eq!(needs::of(&parsed), needs::of_run(tlv));
+    needs::of(&parsed)
 }
 
 #[test]
@@ -56,7 +57,7 @@ fn what_a_tlv_needs() {
         assert_eq!(needed(&tlv), NONE);
     }
     let run = [creat(9, 1), special(), add_range(1), dir(2)].concat();
-    assert_eq!(Features::needed_by_run(&run), DIRECTORIES.with(SPECIAL));
+    assert_eq!(needs::of_run(&run), DIRECTORIES.with(SPECIAL));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::common::*;
 use crate::v1::{write_v1, V1Record};
 use bytelog::error::WriteError;
 use bytelog::features::Features;
+use bytelog::needs;
 use bytelog::reader::Found;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -72,7 +73,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Commit(tlvs) => {
-                    let needs = Features::needed_by_run(&tlvs.concat());
+                    let needs = needs::of_run(&tlvs.concat());
                     match try_commit(&mut log, &mut ram, &tlvs) {
                         Ok(ordinal) => {
                             if written.is_empty() {
