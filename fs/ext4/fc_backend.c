@@ -205,6 +205,10 @@ void ext4_fc_backend_detach(struct super_block *sb)
 	ops->detach(sbi->s_fc_backend_priv);
 	sbi->s_fc_backend_priv = NULL;
 	module_put(ops->owner);
+	kvfree(sbi->s_fc_snaps);
+	sbi->s_fc_snaps = NULL;
+	sbi->s_fc_snaps_end = NULL;
+	sbi->s_fc_next_snap = NULL;
 }
 
 /*
