@@ -217,9 +217,7 @@ impl Op {
         let (flags, path, off, len) = match self {
             Self::Fallocate(path, off, len) => (Flags::empty(), path, off, len),
             Self::FallocateKeep(path, off, len) => (Flags::KEEP_SIZE, path, off, len),
-            Self::Punch(path, off, len) => {
-                (Flags::PUNCH_HOLE | Flags::KEEP_SIZE, path, off, len)
-            }
+            Self::Punch(path, off, len) => (Flags::PUNCH_HOLE | Flags::KEEP_SIZE, path, off, len),
             Self::Zero(path, off, len) => (Flags::ZERO_RANGE, path, off, len),
             Self::ZeroKeep(path, off, len) => {
                 (Flags::ZERO_RANGE | Flags::KEEP_SIZE, path, off, len)

@@ -37,12 +37,18 @@ pub fn judge(found: &State, promise: &Promise, older: &[State]) -> Verdict {
         if findings.is_empty() {
             return Verdict::Good;
         }
-        if nearest.as_ref().is_none_or(|best| findings.len() < best.len()) {
+        if nearest
+            .as_ref()
+            .is_none_or(|best| findings.len() < best.len())
+        {
             nearest = Some(findings);
         }
     }
     let findings = nearest.unwrap_or_default();
-    if older.iter().any(|state| compare(state, found, promise).is_empty()) {
+    if older
+        .iter()
+        .any(|state| compare(state, found, promise).is_empty())
+    {
         Verdict::Lost(findings)
     } else {
         Verdict::Mixed(findings)
@@ -82,7 +88,10 @@ fn compare(want: &State, found: &State, promise: &Promise) -> Vec<String> {
         if let Some(node) = exact {
             data(node, other, &mut report);
         } else if let Some(loose) = promise.loose.get(ino) {
-            let now = promise.states.iter().filter_map(|state| state.nodes.get(ino));
+            let now = promise
+                .states
+                .iter()
+                .filter_map(|state| state.nodes.get(ino));
             let versions: Vec<&[u8]> = loose
                 .versions
                 .iter()
@@ -131,7 +140,11 @@ fn attributes(want: &Node, found: &Node, loose_times: bool, report: &mut Report)
     differ("attributes", &names(want), &names(found), report);
     for (name, value) in &want.xattrs {
         if found.xattrs.get(name).is_some_and(|other| other != value) {
-            report("attribute", format!("the value of {name}"), "another".into());
+            report(
+                "attribute",
+                format!("the value of {name}"),
+                "another".into(),
+            );
         }
     }
 }
@@ -150,13 +163,7 @@ fn data(want: &Node, found: &Node, report: &mut Report) {
 
 /// Data of which each block is an old or the new one; with `delayed` blocks the size is
 /// as far as they have come, page by page.
-fn loose_data(
-    want: &Node,
-    found: &Node,
-    delayed: bool,
-    versions: &[&[u8]],
-    report: &mut Report,
-) {
+fn loose_data(want: &Node, found: &Node, delayed: bool, versions: &[&[u8]], report: &mut Report) {
     if delayed {
         let sizes = || versions.iter().map(|version| version.len());
         let size = found.data.len();
@@ -228,11 +235,17 @@ mod tests {
         let (old, new) = (file(b"old", 1), file(b"newer", 2));
         let exact = promise(&[new.clone()], None);
         assert_eq!(judge(&new, &exact, &[]), Verdict::Good);
-        assert!(matches!(judge(&old, &exact, &[old.clone()]), Verdict::Lost(_)));
+        assert!(matches!(
+            judge(&old, &exact, &[old.clone()]),
+            Verdict::Lost(_)
+        ));
         let mut mixed = new.clone();
         mixed.nodes.get_mut(&12).unwrap().generation = 6;
         assert!(matches!(judge(&mixed, &exact, &[old]), Verdict::Mixed(_)));
-        assert!(matches!(judge(&State::default(), &exact, &[]), Verdict::Mixed(_)));
+        assert!(matches!(
+            judge(&State::default(), &exact, &[]),
+            Verdict::Mixed(_)
+        ));
     }
 
     #[test]

@@ -78,7 +78,10 @@ fn xattrs(path: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut list = [0; 2048];
     let len = llistxattr(path, &mut list)?;
     let mut found = BTreeMap::new();
-    for name in list[..len].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+    for name in list[..len]
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty())
+    {
         let mut value = vec![0; 8192];
         let len = lgetxattr(path, name, &mut value)?;
         value.truncate(len);
@@ -171,7 +174,10 @@ fn map(file: &File) -> Result<Vec<Extent>> {
             }),
         }
     }
-    ensure!(extents.len() < PIECES, "more extents than there is room for");
+    ensure!(
+        extents.len() < PIECES,
+        "more extents than there is room for"
+    );
     Ok(extents)
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The numbers of the workloads.
 
-use super::{Start, Step, OPS, STARTS, SYNCS};
 use super::{Op, Sync};
+use super::{Start, Step, OPS, STARTS, SYNCS};
 use std::fmt;
 
 /// A workload: where it begins, and its steps. The last step is synced.
@@ -73,7 +73,9 @@ impl Space {
         };
         let start = STARTS[digit(STARTS.len())];
         let last = self.synced[digit(self.synced.len())];
-        let mut steps: Vec<Step> = (1..len).map(|_| self.steps[digit(self.steps.len())]).collect();
+        let mut steps: Vec<Step> = (1..len)
+            .map(|_| self.steps[digit(self.steps.len())])
+            .collect();
         steps.push(last);
         Some(Workload {
             number,

@@ -82,7 +82,8 @@ fn use_journal(root: &Path) -> Result<()> {
 impl Start {
     /// Makes the names on a new filesystem.
     pub fn make(self, root: &Path) -> Result<()> {
-        self.make_inner(root).with_context(|| format!("{self:?} start"))
+        self.make_inner(root)
+            .with_context(|| format!("{self:?} start"))
     }
 
     fn make_inner(self, root: &Path) -> Result<()> {

@@ -94,7 +94,9 @@ impl Track {
                 continue;
             }
             let loose = self.promise.loose.entry(*ino).or_default();
-            loose.versions.push(old.map(|old| old.data.clone()).unwrap_or_default());
+            loose
+                .versions
+                .push(old.map(|old| old.data.clone()).unwrap_or_default());
             loose.size |= op.is_delayed();
         }
         self.promise.states.push(after);

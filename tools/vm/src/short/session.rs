@@ -41,7 +41,11 @@ impl Session {
         if let Some(dev) = &self.dev {
             return Ok(dev.clone());
         }
-        lab.with(if self.stock { Ext4::Stock } else { Ext4::ByteLog })?;
+        lab.with(if self.stock {
+            Ext4::Stock
+        } else {
+            Ext4::ByteLog
+        })?;
         let dev = lab.dev(DeviceKind::Sync)?;
         lab.partition(&dev, PARTITIONS)?;
         self.dev = Some(dev.clone());

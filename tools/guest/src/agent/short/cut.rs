@@ -154,7 +154,9 @@ mod tests {
         after[9 * BLOCK..9 * BLOCK + 640].fill(1);
         let mut seen = BTreeSet::new();
         for seed in 0..60 {
-            let image = journal.in_commit(&before, &after, &mut Rng::with_seed(seed)).unwrap();
+            let image = journal
+                .in_commit(&before, &after, &mut Rng::with_seed(seed))
+                .unwrap();
             let data = image[BLOCK] == 1;
             let log = image[9 * BLOCK..].iter().filter(|byte| **byte == 1).count();
             assert!(data || log == 0);
@@ -174,7 +176,9 @@ mod tests {
         end[4..8].copy_from_slice(&COMMIT.to_be_bytes());
         let mut some = false;
         for seed in 0..20 {
-            let image = journal.in_commit(&before, &after, &mut Rng::with_seed(seed)).unwrap();
+            let image = journal
+                .in_commit(&before, &after, &mut Rng::with_seed(seed))
+                .unwrap();
             assert_eq!((image[0], image[5 * BLOCK]), (0, 0));
             some |= image[3 * BLOCK] == 1;
         }

@@ -151,13 +151,7 @@ impl Engine {
     }
 
     /// Syncs, and sees how that was done.
-    fn sync(
-        &self,
-        step: &Step,
-        held: &Held,
-        track: &mut Track,
-        report: &mut Report,
-    ) -> Result<()> {
+    fn sync(&self, step: &Step, held: &Held, track: &mut Track, report: &mut Report) -> Result<()> {
         let root = Path::new(LIVE);
         let dev = self.site.live_dev();
         let target = step.target(root, held)?;

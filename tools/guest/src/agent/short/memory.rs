@@ -27,7 +27,9 @@ fn extent(part: &str) -> Result<(u64, u64)> {
 /// Where the kernel has put the device's memory.
 fn address() -> Result<u64> {
     let text = fs::read_to_string("/proc/iomem").context("/proc/iomem")?;
-    let line = text.lines().find(|line| line.contains("Persistent Memory (legacy)"));
+    let line = text
+        .lines()
+        .find(|line| line.contains("Persistent Memory (legacy)"));
     let range = line.and_then(|line| line.split_whitespace().next());
     let start = range.and_then(|range| range.split('-').next());
     u64::from_str_radix(start.context("no persistent memory in /proc/iomem")?, 16)

@@ -16,7 +16,9 @@ static ENGINE: Mutex<Option<Engine>> = Mutex::new(None);
 /// Runs the workloads of a job. What they begin with is made once for all jobs with the
 /// same device and options.
 pub fn run(job: &Job) -> Result<Report> {
-    let mut engine = ENGINE.lock().map_err(|_| anyhow!("an earlier job has failed"))?;
+    let mut engine = ENGINE
+        .lock()
+        .map_err(|_| anyhow!("an earlier job has failed"))?;
     if !engine.as_ref().is_some_and(|engine| engine.fits(job)) {
         *engine = None;
         *engine = Some(Engine::new(job)?);

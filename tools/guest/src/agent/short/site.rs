@@ -89,7 +89,13 @@ impl Site {
         std::fs::create_dir_all(dir)?;
         self.log.lines()?;
         let (dev, opts) = (format!("/dev/{dev}"), CString::new(self.opts.as_str())?);
-        let done = mount(dev.as_str(), dir, "ext4", MountFlags::NOATIME, opts.as_c_str());
+        let done = mount(
+            dev.as_str(),
+            dir,
+            "ext4",
+            MountFlags::NOATIME,
+            opts.as_c_str(),
+        );
         if let Err(err) = done {
             bail!("mount {dev}: {err}: {}", self.log.lines()?.join(" | "));
         }
@@ -108,7 +114,9 @@ impl Site {
         ensure!(made.status == 0, "{line}: {}", made.output);
         let blocks = ["debugfs", "-R", "blocks <8>", &format!("/dev/{dev}")];
         let blocks = exec::run(&blocks.map(String::from), "")?.output;
-        let numbers = blocks.split_whitespace().filter_map(|word| word.parse().ok());
+        let numbers = blocks
+            .split_whitespace()
+            .filter_map(|word| word.parse().ok());
         self.mount(&dev, LIVE)?;
         start.make(Path::new(LIVE))?;
         mounts::unmount(LIVE)?;
@@ -204,7 +212,12 @@ impl Site {
         let run = exec::run(&argv(&format!("e2fsck -fn /dev/{}", self.cut_dev())), "")?;
         lap(&mut clock, &mut report.times.check);
         if run.status != 0 {
-            ensure!(run.status & 4 != 0, "e2fsck: exit {}: {}", run.status, run.output);
+            ensure!(
+                run.status & 4 != 0,
+                "e2fsck: exit {}: {}",
+                run.status,
+                run.output
+            );
             let findings = run.output.lines().map(str::to_owned).collect();
             let place = format!("{place}, e2fsck");
             report.fail(number, Kind::Complaint, &place, findings);
