@@ -30,7 +30,7 @@ pub enum Observer {
     /// Events go to a file one by one.
     Recorder(Recorder),
     /// They are counted.
-    Counter(Counter),
+    Counter(Box<Counter>),
 }
 
 /// An observer, and what it looks at.
@@ -48,7 +48,9 @@ impl Watch {
         for arg in args {
             match arg.split_once('=') {
                 Some(("out", path)) => observer = Some(Observer::Recorder(Recorder::new(path)?)),
-                Some(("count", path)) => observer = Some(Observer::Counter(Counter::new(path)?)),
+                Some(("count", path)) => {
+                    observer = Some(Observer::Counter(Box::new(Counter::new(path)?)));
+                }
                 Some(("start", number)) => start = Some(number.parse::<u64>()?),
                 Some(("bytes", number)) => bytes = Some(number.parse::<u64>()?),
                 _ => bail!("unknown argument {arg:?}; there are out=, count=, start= and bytes="),
