@@ -35,6 +35,11 @@ fn block(image: &[u8], number: usize) -> Result<&[u8]> {
     bytes.with_context(|| format!("no block {number}"))
 }
 
+/// Whether a block of the journal is the last one of a transaction.
+fn ends_transaction(bytes: &[u8]) -> Result<bool> {
+    Ok(u32_be(bytes, 0)? == MAGIC && u32_be(bytes, 4)? == COMMIT)
+}
+
 impl Journal {
     /// From the numbers of its blocks, in their order.
     pub fn new(image: &[u8], blocks: &[usize]) -> Result<Self> {
@@ -64,8 +69,7 @@ impl Journal {
         let full = |number: &usize| self.blocks.contains(number) && !self.area.contains(number);
         if changed.iter().any(full) {
             for number in changed.iter().filter(|number| full(number)) {
-                let new = block(after, *number)?;
-                let ends = u32_be(new, 0)? == MAGIC && u32_be(new, 4)? == COMMIT;
+                let ends = ends_transaction(block(after, *number)?)?;
                 let first = self.blocks.first() == Some(number);
                 if !ends && !first && rng.bool() {
                     put(&mut image, after, *number);
@@ -97,15 +101,36 @@ impl Journal {
     }
 
     /// A device that a replay was changing: `before` it and `after` it. It empties the
-    /// journal, and says so in the superblock, when all else is durable.
-    pub fn in_replay(&self, before: &[u8], after: &[u8], rng: &mut Rng) -> Vec<u8> {
+    /// journal, and says so in the superblock, when all else is durable. What it makes of
+    /// fast commits is a transaction in the journal before any of it is in its place.
+    pub fn in_replay(&self, before: &[u8], after: &[u8], rng: &mut Rng) -> Result<Vec<u8>> {
         let mut image = before.to_vec();
-        for number in changed(before, after) {
-            if number != 0 && !self.blocks.contains(&number) && rng.bool() {
+        let (journal, places): (Vec<usize>, Vec<usize>) = changed(before, after)
+            .into_iter()
+            .filter(|number| !self.area.contains(number))
+            .partition(|number| self.blocks.contains(number));
+        let superblock = self.blocks.first();
+        let transaction: Vec<usize> = journal
+            .into_iter()
+            .filter(|number| Some(number) != superblock)
+            .collect();
+        if !transaction.is_empty() && rng.u8(..4) == 0 {
+            for number in transaction {
+                if !ends_transaction(block(after, number)?)? && rng.bool() {
+                    put(&mut image, after, number);
+                }
+            }
+            return Ok(image);
+        }
+        for number in transaction {
+            put(&mut image, after, number);
+        }
+        for number in places {
+            if number != 0 && rng.bool() {
                 put(&mut image, after, number);
             }
         }
-        image
+        Ok(image)
     }
 }
 
@@ -186,11 +211,27 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_replay_has_emptied_nothing() {
+    fn a_cut_replay_has_nothing_in_place_before_its_transaction() {
         let (before, journal) = device();
-        let after = vec![7; before.len()];
-        let image = journal.in_replay(&before, &after, &mut Rng::with_seed(1));
-        assert_eq!(image[..BLOCK], before[..BLOCK]);
-        assert_eq!(image[2 * BLOCK..], before[2 * BLOCK..]);
+        let mut after = vec![7; before.len()];
+        // The last block of the transaction.
+        after[8 * BLOCK..8 * BLOCK + 4].copy_from_slice(&MAGIC.to_be_bytes());
+        after[8 * BLOCK + 4..8 * BLOCK + 8].copy_from_slice(&COMMIT.to_be_bytes());
+        let (mut in_place, mut torn) = (false, false);
+        for seed in 0..50 {
+            let image = journal
+                .in_replay(&before, &after, &mut Rng::with_seed(seed))
+                .unwrap();
+            // The filesystem's superblock, the journal's, and the fast commits.
+            for kept in [0..BLOCK, 2 * BLOCK..3 * BLOCK, 9 * BLOCK..12 * BLOCK] {
+                assert_eq!(image[kept.clone()], before[kept]);
+            }
+            let transaction = 3 * BLOCK..9 * BLOCK;
+            let whole = image[transaction.clone()] == after[transaction];
+            assert!(whole || image[BLOCK] == before[BLOCK]);
+            in_place |= image[BLOCK] == 7;
+            torn |= !whole;
+        }
+        assert!(in_place && torn);
     }
 }

@@ -167,7 +167,7 @@ impl Site {
         };
         let (_, journal) = self.starts.get(&case.start).context("no such start")?;
         let mut rng = Rng::with_seed(!case.number);
-        self.cut.set(&journal.in_replay(&before, &after, &mut rng));
+        self.cut.set(&journal.in_replay(&before, &after, &mut rng)?);
         report.in_replays += 1;
         let place = format!("{}, cut in its replay", case.place);
         let again = self.recover(case, &place, report, |_| {})?;
