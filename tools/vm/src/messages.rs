@@ -22,7 +22,7 @@ pub const BACKEND_NEEDED: &str = "no mount without";
 /// Damage that is not a torn end.
 pub const NOTHING_REPLAYED: &str = "nothing is replayed";
 /// A log that a later version may be able to read.
-pub const UNKNOWN_FEATURES: &str = "unknown features";
+pub const UNKNOWN_FEATURES: &str = "which this version does not know";
 
 /// What replay changes does not go through the journal.
 pub const IN_PLACE: &str = "no room in the journal";

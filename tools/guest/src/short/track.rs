@@ -90,7 +90,7 @@ impl Track {
                 Some(old) => old.data != node.data || old.map != node.map,
                 None => node.size > 0,
             };
-            if !node.is_file() || !changed || matches!(op, Op::Direct(..)) {
+            if !node.is_file() || !changed {
                 continue;
             }
             let loose = self.promise.loose.entry(*ino).or_default();
