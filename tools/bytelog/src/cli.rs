@@ -164,7 +164,15 @@ impl Cli {
                 self.tell(out, &map::map(&image, how)?)
             }
             Command::Export { place, how } => {
-                self.tell(out, &export::export(&place.place()?, how)?)
+                let mut first = Ok(());
+                let done = export::export(&place.place()?, how, |loss| {
+                    if !self.json {
+                        let text = loss.first_text();
+                        first = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+                    }
+                })?;
+                let status = self.tell(out, &done)?;
+                written(first, status)
             }
             Command::Capture { place, to } => {
                 self.tell(out, &capture::capture(&place.place()?, to)?)

@@ -3,7 +3,7 @@
 //! A filesystem with its journal, opened.
 
 use crate::bytes::uuid_text;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::ext4::superblock::{Superblock, PRIMARY};
 use crate::jbd2::journal::Journal;
 use crate::store::{Access, FileStore, Store};
@@ -78,9 +78,10 @@ impl Image {
             );
         }
         let journal = match sb.journal_inum() {
-            0 => Journal::external(external(&sb)?, &sb)?,
-            _ => Journal::internal(&store, &sb)?,
+            0 => external(&sb).and_then(|store| Journal::external(store, &sb)),
+            _ => Journal::internal(&store, &sb),
         };
+        let journal = journal.map_err(|error| way_out(error, &sb))?;
         Ok(Self { store, sb, journal })
     }
 
@@ -94,6 +95,18 @@ impl Image {
     pub fn is_dirty(&self) -> bool {
         self.sb.needs_recovery()
     }
+}
+
+/// What to do about a journal that cannot be read: with the feature bit e2fsck does
+/// nothing about it.
+fn way_out(error: Error, sb: &Superblock) -> Error {
+    if !sb.has_bytelog() || error.status != Status::Refused {
+        return error;
+    }
+    error.remedy(
+        "keep a copy; e2fsck refuses the feature bit, and bytelog export --discard-log clears it and \
+         gives the journal up (first with --dry-run)",
+    )
 }
 
 /// The device of an external journal: the one named, or by its UUID, or by the number

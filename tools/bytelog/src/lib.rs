@@ -14,6 +14,7 @@ pub mod apply;
 mod bytes;
 pub mod cli;
 pub mod command;
+mod copy;
 pub mod crc;
 pub mod error;
 pub mod export;

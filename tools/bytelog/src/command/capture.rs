@@ -7,6 +7,7 @@ use crate::cli::Report;
 use crate::error::{Error, Result};
 use crate::export::home::Home;
 use crate::image::{Image, Place};
+use crate::jbd2::recover::Wrong;
 use crate::log::inspect::inspect;
 use crate::new_file::{apart, NewFile};
 use crate::store::{Access, FileStore, Store};
@@ -100,7 +101,7 @@ pub fn capture(place: &Place, args: &Args) -> Result<Captured> {
     let found = inspect(&image, None)?;
     if let Some(ring) = &found.ring {
         // What would keep an export from being made is no obstacle here.
-        let _ = Home::new(&image, ring, &found.tlvs());
+        let _ = Home::new(&image, ring, &found.tlvs(), Wrong::Skip);
     }
     if let Some(area) = &found.area {
         let mut block = vec![0; image.journal.block_size() as usize];

@@ -9,6 +9,7 @@ use crate::image::Image;
 use crate::log::describe::Said;
 use crate::log::features::Features;
 use crate::log::inspect::{inspect, Entry, Finding, Inspection, State};
+use crate::log::survivors::Survivor;
 use bytelog::opener::Opener;
 use bytelog::record::Version;
 use bytelog::tlv::Tlvs;
@@ -40,6 +41,15 @@ pub struct Dump {
     stock: Option<Vec<TlvSaid>>,
     torn: Option<Finding>,
     damage: Option<Finding>,
+    /// What survives behind the damage.
+    beyond: Vec<SurvivorSaid>,
+}
+
+#[derive(Debug, Serialize)]
+struct SurvivorSaid {
+    #[serde(flatten)]
+    record: Survivor,
+    tlvs: Vec<TlvSaid>,
 }
 
 #[derive(Debug, Serialize)]
@@ -99,6 +109,10 @@ pub fn dump(image: &Image, args: &Args) -> Result<Dump> {
             .as_ref()
             .map(|stock| tlvs(&stock.tlvs, max_tlv, args.raw)),
         torn: found.torn,
+        beyond: match found.damage {
+            Some(_) => beyond(found.survivors, max_tlv, args.raw),
+            None => Vec::new(),
+        },
         damage: found.damage,
     })
 }
@@ -146,7 +160,7 @@ fn is_there(image: &Image, found: &Inspection<'_>, args: &Args) -> Result<()> {
 fn stale_tid(image: &Image) -> Result<Option<u32>> {
     let found = inspect(image, None)?;
     Ok(match found.state {
-        State::Clean | State::NothingCommitted | State::NoArea => {
+        State::Clean | State::NothingCommitted | State::NoArea | State::JournalDamaged => {
             found.opener.map(|opener| opener.tid)
         }
         _ => None,
@@ -166,6 +180,14 @@ fn tlvs(run: &[u8], max_tlv: usize, raw: bool) -> Vec<TlvSaid> {
     let said = whole.map(|tlv| TlvSaid {
         said: Said::of(&tlv),
         raw: raw.then(|| hex(tlv.bytes())),
+    });
+    said.collect()
+}
+
+fn beyond(records: Vec<Survivor>, max_tlv: usize, raw: bool) -> Vec<SurvivorSaid> {
+    let said = records.into_iter().map(|record| SurvivorSaid {
+        tlvs: tlvs(record.payload.as_deref().unwrap_or_default(), max_tlv, raw),
+        record,
     });
     said.collect()
 }
@@ -250,6 +272,13 @@ impl Report for Dump {
             if let Some(finding) = finding {
                 let _ = writeln!(out, "{what} at {}: {}", finding.offset, finding.reason);
             }
+        }
+        if !self.beyond.is_empty() {
+            out.push_str("behind the damage, and not replayed:\n");
+        }
+        for beyond in &self.beyond {
+            let _ = writeln!(out, "{}", beyond.record);
+            lines(&mut out, &beyond.tlvs);
         }
         out
     }

@@ -118,8 +118,8 @@ pub fn map(image: &Image, args: &Args) -> Result<Map> {
         offset: record.offset,
         len: record.len,
         kind: Kind::Beyond,
-        commit: record.commit,
-        seq: record.seq.into(),
+        commit: record.commit.unwrap_or(0),
+        seq: record.seq.unwrap_or(0),
     }));
     let stock = found.stock.as_ref().map_or(0, |stock| stock.blocks);
     parts.extend(

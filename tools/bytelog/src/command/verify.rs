@@ -47,6 +47,9 @@ pub struct Verified {
 /// Checks the log of `image`.
 pub fn verify(image: &Image) -> Result<Verified> {
     let found = inspect(image, None)?;
+    if let Some(fault) = found.journal_fault() {
+        return Err(fault.clone());
+    }
     let stock_fault = found.stock.as_ref().and_then(|stock| stock.fault);
     let verdict = match found.state {
         State::Later => Verdict::Later,
@@ -113,11 +116,7 @@ impl Report for Verified {
             );
         }
         for record in &self.beyond {
-            let _ = writeln!(
-                out,
-                "  record {} of commit {} at offset {}: {}",
-                record.seq, record.commit, record.offset, record.reason
-            );
+            let _ = writeln!(out, "  {record}");
         }
         let _ = writeln!(
             out,
@@ -133,7 +132,8 @@ impl Report for Verified {
                      bytelog export",
                 Verdict::Damaged =>
                     "damaged: acknowledged fsyncs are missing, nothing is replayed. Keep a copy of the \
-                     device; mount with -o ro,noload to read what was committed in full",
+                     device; mount with -o ro,noload to read what was committed in full; bytelog export \
+                     --up-to-damage or --discard-log, with --dry-run first, gives up what they name",
             }
         );
         out

@@ -4,9 +4,9 @@
 
 use super::reuse::{self, Cleared};
 use crate::error::Result;
-use crate::ext4::superblock::PRIMARY;
+use crate::ext4::superblock::{Superblock, PRIMARY};
 use crate::image::Image;
-use crate::jbd2::recover::{self, Blocks};
+use crate::jbd2::recover::{self, Blocks, Wrong};
 use crate::jbd2::recovered::Recovered;
 use crate::jbd2::scan::Scan;
 
@@ -28,9 +28,10 @@ pub struct Home {
 impl Home {
     /// What `ring` has for the filesystem of `image`, and what the log `tlvs` needs of
     /// it.
-    pub fn new(image: &Image, ring: &Scan, tlvs: &[u8]) -> Result<Self> {
+    pub fn new(image: &Image, ring: &Scan, tlvs: &[u8], wrong: Wrong) -> Result<Self> {
         let size = image.sb.block_size();
-        let mut blocks = recover::blocks(&image.journal, ring, image.sb.blocks_count())?;
+        let count = image.sb.blocks_count();
+        let mut blocks = recover::blocks(&image.journal, ring, count, wrong)?;
         let recovered = Recovered::new(image.store.as_ref(), &blocks, size);
         let Cleared {
             tlvs,
@@ -52,14 +53,15 @@ impl Home {
         })
     }
 
-    /// Has `then` look at the filesystem of `image` as it is when this has been written.
-    pub fn with_recovered<T>(
-        &self,
-        image: &Image,
-        then: impl FnOnce(&Recovered<'_>) -> Result<T>,
-    ) -> Result<T> {
-        let size = image.sb.block_size();
-        then(&Recovered::new(image.store.as_ref(), &self.blocks, size))
+    /// The filesystem as recovery of the ring would leave it. For reading only.
+    pub fn recovered<'a>(&'a self, image: &'a Image) -> Recovered<'a> {
+        Recovered::new(image.store.as_ref(), &self.blocks, image.sb.block_size())
+    }
+
+    /// Whether recovery of the ring would leave the feature bit set.
+    pub fn has_bit(&self, image: &Image) -> bool {
+        let at = usize::try_from(PRIMARY % image.sb.block_size()).unwrap_or(0);
+        Superblock::has_bit(self.sb_block.get(at..).unwrap_or_default())
     }
 
     /// Writes all but the superblock, and waits until that is durable.

@@ -422,6 +422,11 @@ impl Superblock {
         place.copy_from_slice(&sb.raw);
     }
 
+    /// Whether the ByteLog bit is set in a superblock that is in the journal.
+    pub fn has_bit(raw: &[u8]) -> bool {
+        le32(raw, field::INCOMPAT) & DAX_FC_BYTELOG != 0
+    }
+
     /// Bytes from the start of the filesystem to each backup of the superblock.
     pub fn backups(&self) -> Vec<u64> {
         let first = u64::from(self.first_data_block());

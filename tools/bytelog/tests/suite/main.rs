@@ -29,6 +29,7 @@ mod replay;
 mod replayed;
 mod replayed_fuzz;
 mod reuse;
+mod salvage;
 mod snapshots;
 mod stat;
 mod terminal;
