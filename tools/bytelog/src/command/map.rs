@@ -125,7 +125,8 @@ pub fn map(image: &Image, args: &Args) -> Result<Map> {
     parts.extend(
         (0..u64::from(stock)).map(|block| part(block * block_size, block_size, Kind::Stock)),
     );
-    let fitting = area.div_ceil(LINE * LINES).next_multiple_of(ALIGN as u64);
+    let fitting = area.div_ceil(LINE * LINES).max(1);
+    let fitting = fitting.next_multiple_of(ALIGN as u64);
     let map = Map {
         device: image.store.name().to_owned(),
         state: found.state,

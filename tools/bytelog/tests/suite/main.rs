@@ -21,6 +21,7 @@ mod fixture;
 mod forge;
 mod fsck;
 mod fuzz;
+mod fuzz_commands;
 mod golden;
 mod output;
 mod partition;

@@ -88,6 +88,23 @@ fn with_mbr(dir: &Dir) -> File {
     file
 }
 
+/// A kind of partition table.
+#[derive(Clone, Copy)]
+pub enum Table {
+    Mbr,
+    Gpt512,
+    Gpt4096,
+}
+
+/// `disk.img` with such a table.
+pub fn disk_with(dir: &Dir, table: Table) -> File {
+    match table {
+        Table::Mbr => with_mbr(dir),
+        Table::Gpt512 => with_gpt(dir, LogicalBlockSize::Lb512),
+        Table::Gpt4096 => with_gpt(dir, LogicalBlockSize::Lb4096),
+    }
+}
+
 fn put(file: &File, fixture: &Fixture) {
     let image = crashed(fixture, ON).whole();
     file.write_all_at(&image, START).unwrap();
