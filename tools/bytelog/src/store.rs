@@ -3,6 +3,9 @@
 //! Where the bytes are: a device, an image file, or a part of one.
 
 use crate::error::{Error, Result};
+use nix::errno::Errno;
+use nix::fcntl::{fcntl, FcntlArg};
+use nix::libc;
 use rustix::fs::{FlockOperation, OFlags};
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{Seek, SeekFrom};
@@ -159,7 +162,7 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<File> {
     if kind.is_block_device() {
         // Fails where the device is mounted or otherwise in use.
         options.custom_flags(OFlags::EXCL.bits() as i32);
-        return options.open(path).map_err(|error| {
+        let file = options.open(path).map_err(|error| {
             let busy = error.kind() == std::io::ErrorKind::ResourceBusy;
             let failed = fail(error);
             if busy {
@@ -167,7 +170,10 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<File> {
             } else {
                 failed
             }
-        });
+        })?;
+        return range_lock(&file, access)
+            .map_err(|error| locked(&name, error))
+            .map(|()| file);
     }
     let file = options.open(path).map_err(fail)?;
     if let Some(device) = loop_device_of(path) {
@@ -176,11 +182,49 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<File> {
                 .remedy("name that device, or detach it with losetup -d"),
         );
     }
-    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
-        Error::failed(&name, format_args!("it cannot be locked: {error}"))
-            .remedy("another program is using it: wait for that")
-    })?;
+    // The one is unknown to the other, and programs take either.
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
+        .map_err(|error| locked(&name, error.into()))?;
+    range_lock(&file, access).map_err(|error| locked(&name, error))?;
     Ok(file)
+}
+
+fn locked(name: &str, error: std::io::Error) -> Error {
+    Error::failed(name, format_args!("it cannot be locked: {error}"))
+        .remedy("another program is using it, such as a virtual machine or qemu-nbd: wait for that")
+}
+
+/// The byte of a file that QEMU has locked for reading when it writes to the file.
+const QEMU_WRITES: i64 = 101;
+
+/// Takes the lock of an open file description on all of the file; for reading only, which
+/// cannot take it, looks that nobody writes. Those are the locks of QEMU and its tools.
+fn range_lock(file: &File, access: Access) -> std::io::Result<()> {
+    let lock = |kind: i32, start, len| libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: start,
+        l_len: len,
+        l_pid: 0,
+    };
+    if access == Access::Write {
+        let all = lock(libc::F_WRLCK, 0, 0);
+        return match fcntl(file, FcntlArg::F_OFD_SETLK(&all)) {
+            // A filesystem that has no such locks.
+            Ok(_) | Err(Errno::EINVAL | Errno::EOPNOTSUPP) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+    }
+    for mut seen in [
+        lock(libc::F_RDLCK, 0, 0),
+        lock(libc::F_WRLCK, QEMU_WRITES, 1),
+    ] {
+        let asked = fcntl(file, FcntlArg::F_OFD_GETLK(&mut seen));
+        if asked.is_ok() && i32::from(seen.l_type) != libc::F_UNLCK {
+            return Err(Errno::EAGAIN.into());
+        }
+    }
+    Ok(())
 }
 
 /// The loop device that a file is behind, if there is one.

@@ -145,7 +145,7 @@ pub fn capture(place: &Place, args: &Args) -> Result<Captured> {
 
 /// Whether `store` is what [`capture`] has made of a filesystem.
 pub fn is_capture(store: &dyn Store) -> Result<bool> {
-    Ok(store.read(0, MARK.len())? == MARK)
+    Ok(store.len() >= MARK.len() as u64 && store.read(0, MARK.len())? == MARK)
 }
 
 impl Noting {

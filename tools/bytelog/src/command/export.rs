@@ -230,6 +230,11 @@ impl Told {
         done.commits > 0 || done.resumed || done.bit_cleared
     }
 
+    /// Whether there is anything of ByteLog.
+    pub fn is_ours(&self) -> bool {
+        !self.exported.left_alone && self.exported.state != State::Clean
+    }
+
     /// What is going to be lost.
     pub fn first_text(&self) -> String {
         let lost = self.exported.lost.as_ref();

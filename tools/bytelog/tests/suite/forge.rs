@@ -269,6 +269,14 @@ pub fn with_stock_log(image: &Bytes, tlvs: &[Vec<u8>]) -> Bytes {
     image
 }
 
+/// The filesystem of `fixture`, crashed with full commits and no fast one.
+pub fn on_stock_with_full_commits(fixture: &Fixture) -> Bytes {
+    let mut image = fixture.empty.clone();
+    full_commits(&mut image, fixture, false);
+    mark_dirty(&mut image, false);
+    image
+}
+
 /// The filesystem of `fixture`, crashed with a log in stock format.
 pub fn crashed_on_stock(fixture: &Fixture) -> Bytes {
     let tlvs: Vec<_> = fixture.files.iter().flat_map(tlvs).collect();

@@ -23,6 +23,7 @@ mod fsck;
 mod fuzz;
 mod fuzz_commands;
 mod golden;
+mod locks;
 mod output;
 mod partition;
 mod ram;
