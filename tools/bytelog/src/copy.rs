@@ -158,6 +158,43 @@ mod tests {
     use super::*;
 
     #[test]
+    fn holes_are_not_read() -> std::result::Result<(), Box<dyn std::error::Error>> {
+        let path = std::env::temp_dir().join(format!("bytelog-holes-{}", std::process::id()));
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)?;
+        std::fs::remove_file(&path)?;
+        let (tib, mib) = (1 << 40, 1 << 20);
+        file.set_len(tib)?;
+        file.write_all_at(b"x", 3 * mib)?;
+        file.write_all_at(b"x", tib - 1)?;
+        let sum = |runs: Vec<Range<u64>>| runs.iter().map(|run| run.end - run.start).sum::<u64>();
+        let all = data(&file, &(0..tib))?;
+        assert!(all.iter().any(|run| run.contains(&(3 * mib))) && sum(all) < mib);
+        assert!(data(&file, &(4 * mib..tib / 2))?.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn an_interrupt_removes_what_is_unfinished(
+    ) -> std::result::Result<(), Box<dyn std::error::Error>> {
+        let path = std::env::temp_dir().join(format!("bytelog-cut-{}", std::process::id()));
+        let to = NewFile::create(&path)?;
+        let interrupt = Interrupt::noted()?;
+        interrupt.check(&to)?;
+        signal_hook::low_level::raise(SIGHUP)?;
+        let from = std::env::current_exe()?;
+        let done = copy(&from, &(0..4096), &to, &interrupt, &mut Progress::new(None));
+        assert!(done.is_err_and(|error| error.cause.contains("interrupted")));
+        assert!(path.exists());
+        drop(to);
+        assert!(!path.exists());
+        Ok(())
+    }
+
+    #[test]
     fn progress_is_told_once_for_each_percent() {
         let mut told = Vec::new();
         let mut progress = Progress::new(Some(&mut told));

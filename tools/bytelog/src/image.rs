@@ -21,6 +21,10 @@ pub struct Place {
     pub len: Option<u64>,
     /// Device or file of an external journal.
     pub journal: Option<PathBuf>,
+    /// Block of a backup of the superblock that is to be read instead.
+    pub superblock: Option<u64>,
+    /// Whether a backup may be read if the superblock is damaged.
+    pub falls_back: bool,
 }
 
 /// An opened filesystem.
@@ -32,6 +36,8 @@ pub struct Image {
     pub sb: Superblock,
     /// Its journal.
     pub journal: Journal,
+    /// Where the superblock is a backup: why, and which.
+    pub backup: Option<String>,
 }
 
 impl Image {
@@ -52,10 +58,17 @@ impl Image {
             place.offset,
             place.len,
         )?);
-        Self::of(store, |sb| {
+        let (sb, backup) = superblock(store.as_ref(), place)?;
+        if let Some(backup) = backup.as_ref().filter(|_| access == Access::Write) {
+            return Err(Error::refused(store.name(), backup)
+                .remedy("run bytelog export or fsck with -b first, or e2fsck -b"));
+        }
+        let mut image = Self::with_superblock(store, sb, |sb| {
             let path = journal_path(place, sb)?;
             Ok(wrap(FileStore::open(&path, access, 0, None)?))
-        })
+        })?;
+        image.backup = backup;
+        Ok(image)
     }
 
     /// The filesystem on `store`; `external` is asked for its journal's device if it
@@ -65,6 +78,14 @@ impl Image {
         external: impl FnOnce(&Superblock) -> Result<Rc<dyn Store>>,
     ) -> Result<Self> {
         let sb = Superblock::read(store.as_ref(), PRIMARY)?;
+        Self::with_superblock(store, sb, external)
+    }
+
+    fn with_superblock(
+        store: Rc<dyn Store>,
+        sb: Superblock,
+        external: impl FnOnce(&Superblock) -> Result<Rc<dyn Store>>,
+    ) -> Result<Self> {
         if sb.is_journal_device() {
             return Err(
                 Error::refused(store.name(), "this is a journal's own device")
@@ -82,7 +103,12 @@ impl Image {
             _ => Journal::internal(&store, &sb),
         };
         let journal = journal.map_err(|error| way_out(error, &sb))?;
-        Ok(Self { store, sb, journal })
+        Ok(Self {
+            store,
+            sb,
+            journal,
+            backup: None,
+        })
     }
 
     /// The same filesystem, read again.
@@ -91,9 +117,40 @@ impl Image {
         Self::of(self.store.clone(), |_| Ok(journal))
     }
 
-    /// Whether recovery has anything to look at.
+    /// Whether recovery has anything to look at. A backup of the superblock does not say;
+    /// the journal does.
     pub fn is_dirty(&self) -> bool {
-        self.sb.needs_recovery()
+        match self.backup {
+            None => self.sb.needs_recovery(),
+            Some(_) => self.journal.sb.start() != 0,
+        }
+    }
+}
+
+/// The superblock to go by, and a word where it is a backup.
+fn superblock(store: &dyn Store, place: &Place) -> Result<(Superblock, Option<String>)> {
+    if let Some(block) = place.superblock {
+        let sb = Superblock::read_backup(store, block)?;
+        return Ok((
+            sb,
+            Some(format!("the superblock is the backup at block {block}")),
+        ));
+    }
+    let error = match Superblock::read(store, PRIMARY) {
+        Ok(sb) => return Ok((sb, None)),
+        Err(error) => error,
+    };
+    match Superblock::find_backup(store) {
+        None => Err(error),
+        Some((block, sb)) if place.falls_back => {
+            let told = format!(
+                "{}: the backup at block {block} is read instead",
+                error.cause
+            );
+            Ok((sb, Some(told)))
+        }
+        Some((block, _)) => Err(Error::refused(store.name(), error.cause)
+            .remedy(format_args!("there is a backup: name it with -b {block}"))),
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::table::count;
 use crate::cli::Report;
+use crate::copy::Interrupt;
 use crate::error::{Error, Result};
 use crate::export::home::Home;
 use crate::image::{Image, Place};
@@ -92,6 +93,10 @@ impl Store for Noting {
 pub fn capture(place: &Place, args: &Args) -> Result<Captured> {
     apart(&args.to, args.journal_to.as_deref())?;
     let mut stores: Vec<Rc<Noting>> = Vec::new();
+    let place = &Place {
+        falls_back: true,
+        ..place.clone()
+    };
     let image = Image::open_through(place, Access::Read, |store| {
         let read = RefCell::default();
         let store = Rc::new(Noting { store, read });
@@ -129,8 +134,9 @@ pub fn capture(place: &Place, args: &Args) -> Result<Captured> {
         })?;
         files.push((store, NewFile::create(path)?, len));
     }
+    let interrupt = Interrupt::noted()?;
     let copied = files.iter();
-    let copied = copied.map(|(store, file, len)| store.copy(file, *len));
+    let copied = copied.map(|(store, file, len)| store.copy(file, *len, &interrupt));
     let copied = copied.collect::<Result<_>>()?;
     for (number, (_, file, _)) in files.into_iter().enumerate() {
         // The filesystem's is the first.
@@ -150,13 +156,14 @@ pub fn is_capture(store: &dyn Store) -> Result<bool> {
 
 impl Noting {
     /// Makes a file of `len` bytes with what was read.
-    fn copy(&self, to: &NewFile, len: u64) -> Result<Copied> {
+    fn copy(&self, to: &NewFile, len: u64, interrupt: &Interrupt) -> Result<Copied> {
         let whole = len.min(self.len());
         let (name, file) = (to.name(), to.file());
         let fail = |error: std::io::Error| Error::failed(&name, error);
         file.set_len(whole).map_err(fail)?;
         let mut copied = 0;
         for unit in self.read.borrow().iter() {
+            interrupt.check(to)?;
             let at = unit * UNIT;
             let len = UNIT.min(whole.saturating_sub(at));
             let mut bytes = vec![0; len as usize];

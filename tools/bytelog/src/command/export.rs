@@ -124,7 +124,10 @@ enum Opened {
 
 impl Opened {
     fn new(place: &Place, access: Access, salvage: Salvage) -> Result<Self> {
-        let error = match Image::open(place, access) {
+        if access == Access::Write {
+            restore(place)?;
+        }
+        let error = match Image::open(&primary(place, access), access) {
             Ok(image) => return Ok(Self::Image(image)),
             Err(error) if salvage != Salvage::Log => return Err(error),
             Err(error) => error,
@@ -161,6 +164,31 @@ impl Opened {
     }
 }
 
+/// The place, after [`restore`] for writing.
+fn primary(place: &Place, access: Access) -> Place {
+    let mut place = place.clone();
+    place.superblock = place.superblock.filter(|_| access != Access::Write);
+    place
+}
+
+/// Writes the superblock anew from the backup that `place` names, where there is a log
+/// that has to be exported. It is not done to a superblock that can be read.
+pub fn restore(place: &Place) -> Result<()> {
+    if place.superblock.is_none() {
+        return Ok(());
+    }
+    let image = Image::open(place, Access::Read)?;
+    let name = image.store.name();
+    if crate::ext4::bit::primary(image.store.as_ref()).is_ok() {
+        return Err(Error::usage(name, "the superblock is not damaged").remedy("leave -b out"));
+    }
+    if planned(&image).is_ok_and(|told| !told.is_ours()) {
+        return Err(Error::refused(name, "there is nothing of ByteLog").remedy("use e2fsck -b"));
+    }
+    let store = FileStore::open(&place.path, Access::Write, place.offset, place.len)?;
+    image.sb.restore(&store)
+}
+
 /// Exports a copy of what is `opened`.
 fn in_copy(place: &Place, args: &Args, to: &Path, opened: &Opened, how: &How) -> Result<Exported> {
     let journal = match opened {
@@ -185,6 +213,8 @@ fn in_copy(place: &Place, args: &Args, to: &Path, opened: &Opened, how: &How) ->
         offset: 0,
         len: None,
         journal: journal.map(|(_, to, _)| to),
+        superblock: place.superblock,
+        falls_back: false,
     };
     let done = Opened::new(&copied, Access::Write, how.salvage)?.convert(how)?;
     if let Some((_, _, first)) = copies.first() {

@@ -72,10 +72,15 @@ pub fn fsck(
         );
     }
     drop(image);
+    export::restore(place)?;
+    let place = Place {
+        superblock: None,
+        ..place.clone()
+    };
     fsck_with(
-        |access| Image::open(place, access),
+        |access| Image::open(&place, access),
         exported,
-        || run(place, args, keep_output),
+        || run(&place, args, keep_output),
     )
 }
 
@@ -90,7 +95,11 @@ fn ours(place: &Place) -> Result<Option<Image>> {
         );
     }
     let has_bit = bit::primary(&store).is_ok_and(|sb| sb.has_bytelog() || sb.is_torn());
-    match Image::open(place, Access::Read) {
+    let place = Place {
+        falls_back: true,
+        ..place.clone()
+    };
+    match Image::open(&place, Access::Read) {
         Ok(image) if has_bit => Ok(Some(image)),
         Ok(image) => {
             // What cannot be exported is ours, too.
@@ -206,6 +215,9 @@ fn run(place: &Place, args: &Args, keep_output: bool) -> Result<(u8, Option<Stri
     command.args(&args.options);
     if let Some(journal) = &place.journal {
         command.arg("-j").arg(journal);
+    }
+    if let Some(block) = place.superblock {
+        command.arg("-b").arg(block.to_string());
     }
     command.arg(device);
     let fail = |error| {

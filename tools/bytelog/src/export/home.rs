@@ -16,6 +16,8 @@ pub struct Home {
     pub ring: Scan,
     /// The block with the filesystem's superblock, which is not among the others.
     pub sb_block: Vec<u8>,
+    /// Whether the ring has a superblock with the feature bit.
+    pub sets_bit: bool,
     /// The log's TLVs, with those that stock replay needs besides.
     pub tlvs: Vec<u8>,
     /// Inodes that stock replay would take for those of other files.
@@ -39,13 +41,19 @@ impl Home {
             removed,
         } = reuse::clear(&recovered, &image.sb, tlvs)?;
         let sb_number = PRIMARY / size;
-        let sb_block = match blocks.remove(&sb_number) {
+        let in_ring = blocks.remove(&sb_number);
+        let sets_bit = in_ring.as_ref().is_some_and(|block| {
+            let at = usize::try_from(PRIMARY % size).unwrap_or(0);
+            Superblock::has_bit(block.get(at..).unwrap_or_default())
+        });
+        let sb_block = match in_ring {
             Some(block) => block,
             None => image.store.read(sb_number * size, size as usize)?,
         };
         Ok(Self {
             ring: ring.clone(),
             sb_block,
+            sets_bit,
             tlvs,
             reused: removed.saturating_add(u32::try_from(inodes.len()).unwrap_or(u32::MAX)),
             blocks,
@@ -56,12 +64,6 @@ impl Home {
     /// The filesystem as recovery of the ring would leave it. For reading only.
     pub fn recovered<'a>(&'a self, image: &'a Image) -> Recovered<'a> {
         Recovered::new(image.store.as_ref(), &self.blocks, image.sb.block_size())
-    }
-
-    /// Whether recovery of the ring would leave the feature bit set.
-    pub fn has_bit(&self, image: &Image) -> bool {
-        let at = usize::try_from(PRIMARY % image.sb.block_size()).unwrap_or(0);
-        Superblock::has_bit(self.sb_block.get(at..).unwrap_or_default())
     }
 
     /// Writes all but the superblock, and waits until that is durable.

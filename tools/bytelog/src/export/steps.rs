@@ -199,7 +199,7 @@ fn is_bit_in_ring(image: &Image, found: &Inspection<'_>) -> bool {
     let Some(ring) = &found.ring else {
         return false;
     };
-    Home::new(image, ring, &[], Wrong::Skip).is_ok_and(|home| home.has_bit(image))
+    Home::new(image, ring, &[], Wrong::Skip).is_ok_and(|home| home.sets_bit)
 }
 
 impl Export {

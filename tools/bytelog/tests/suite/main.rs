@@ -10,6 +10,7 @@
     clippy::unwrap_used
 )]
 
+mod backup;
 mod common;
 mod completions;
 mod cuts;
