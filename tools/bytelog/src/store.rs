@@ -6,9 +6,10 @@ use crate::error::{Error, Result};
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg};
 use nix::libc;
-use rustix::fs::{FlockOperation, OFlags};
+use rustix::fs::{fadvise, Advice, FlockOperation, OFlags};
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{Seek, SeekFrom};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -80,6 +81,9 @@ pub struct FileStore {
     name: String,
     base: u64,
     len: u64,
+    /// Whether others may change the medium behind the back of the page cache: what is
+    /// mounted with DAX on persistent memory is stored to directly.
+    goes_stale: bool,
 }
 
 impl FileStore {
@@ -87,6 +91,8 @@ impl FileStore {
     pub fn open(path: &Path, access: Access, base: u64, len: Option<u64>) -> Result<Self> {
         let name = path.display().to_string();
         let file = open(path, access)?;
+        let kind = file.metadata().map(|metadata| metadata.file_type());
+        let is_block_device = kind.is_ok_and(|kind| kind.is_block_device());
         let end = (&file)
             .seek(SeekFrom::End(0))
             .map_err(|error| Error::failed(&name, error))?;
@@ -104,6 +110,7 @@ impl FileStore {
             name,
             base,
             len: len.unwrap_or(rest).min(rest),
+            goes_stale: access == Access::Read && is_block_device,
         })
     }
 
@@ -254,6 +261,12 @@ impl Store for FileStore {
 
     fn read_at(&self, at: u64, buf: &mut [u8]) -> Result<()> {
         let place = self.place(at, buf.len())?;
+        if self.goes_stale {
+            // Takes cached pages away, so that the read goes to the medium. Those that
+            // cannot be taken away are dirty or the mounted filesystem's own: not stale.
+            let len = NonZeroU64::new(buf.len() as u64);
+            let _ = fadvise(&self.file, place, len, Advice::DontNeed);
+        }
         self.file
             .read_exact_at(buf, place)
             .map_err(|error| Error::failed(&self.name, error).at(place))
