@@ -162,8 +162,11 @@ impl Cli {
     fn dispatch(&self, out: &mut dyn Write, err: &mut dyn Write) -> Result<Status> {
         match &self.command {
             Command::Info(place) => {
-                let image = place.open(Access::Read, err)?;
-                self.tell(out, &info::info(&image)?)
+                let place = Place {
+                    falls_back: true,
+                    ..place.place()?
+                };
+                self.tell(out, &info::look(&place)?)
             }
             Command::Dump { place, what } => {
                 let image = place.open(Access::Read, err)?;

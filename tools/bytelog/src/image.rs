@@ -63,6 +63,10 @@ impl Image {
             return Err(Error::refused(store.name(), backup)
                 .remedy("run bytelog export or fsck with -b first, or e2fsck -b"));
         }
+        if place.journal.is_some() && sb.has_journal() && sb.journal_inum() != 0 {
+            let error = Error::usage(store.name(), "its journal is in the filesystem");
+            return Err(error.remedy("leave --journal out"));
+        }
         let mut image = Self::with_superblock(store, sb, |sb| {
             let path = journal_path(place, sb)?;
             Ok(wrap(FileStore::open(&path, access, 0, None)?))
@@ -184,11 +188,11 @@ fn journal_path(place: &Place, sb: &Superblock) -> Result<PathBuf> {
     let by_number = by_number
         .lines()
         .find_map(|line| line.strip_prefix("DEVNAME="));
-    let by_uuid = format!("/dev/disk/by-uuid/{uuid}");
-    let candidates = by_number.map(|name| format!("/dev/{name}"));
-    let mut candidates = [by_uuid].into_iter().chain(candidates);
-    let found = candidates.find(|path| Path::new(path).exists());
-    found.map(PathBuf::from).ok_or_else(|| {
+    let by_uuid = PathBuf::from(format!("/dev/disk/by-uuid/{uuid}"));
+    let by_number = by_number.map(|name| Path::new("/dev").join(name));
+    let mut candidates = [by_uuid].into_iter().chain(by_number);
+    let found = candidates.find(|path| is_journal(path, &sb.journal_uuid()));
+    found.ok_or_else(|| {
         let name = place.path.display().to_string();
         Error::failed(
             &name,
@@ -196,4 +200,54 @@ fn journal_path(place: &Place, sb: &Superblock) -> Result<PathBuf> {
         )
         .remedy("name that with --journal")
     })
+}
+
+/// Whether the journal of that UUID is at `path`. Numbers of devices change from one start
+/// to the next.
+fn is_journal(path: &Path, uuid: &[u8; 16]) -> bool {
+    let opened = path
+        .exists()
+        .then(|| FileStore::open(path, Access::Read, 0, None));
+    let Some(Ok(store)) = opened else {
+        return false;
+    };
+    Superblock::read(&store, PRIMARY).is_ok_and(|sb| sb.is_journal_device() && sb.uuid() == *uuid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// A superblock with what is looked at.
+    fn device(name: &str, incompat: u32, uuid: &[u8; 16]) -> std::io::Result<PathBuf> {
+        let mut bytes = vec![0; 8192];
+        for (at, value) in [
+            (0x38, &0xef53u16.to_le_bytes()[..]),
+            (0x18, &2u32.to_le_bytes()),
+            (0x4c, &1u32.to_le_bytes()),
+            (0x58, &256u16.to_le_bytes()),
+            (0x60, &incompat.to_le_bytes()),
+            (0x68, uuid),
+        ] {
+            if let Some(place) = bytes.get_mut(1024 + at..1024 + at + value.len()) {
+                place.copy_from_slice(value);
+            }
+        }
+        let path = std::env::temp_dir().join(format!("bytelog-{name}-{}", std::process::id()));
+        fs::write(&path, bytes)?;
+        Ok(path)
+    }
+
+    #[test]
+    fn a_journal_is_told_by_its_uuid() -> std::io::Result<()> {
+        let (ours, other) = ([7; 16], [9; 16]);
+        for (incompat, uuid, right) in [(8, ours, true), (8, other, false), (0, ours, false)] {
+            let path = device("journal", incompat, &uuid)?;
+            assert_eq!(is_journal(&path, &ours), right, "{incompat}");
+            fs::remove_file(&path)?;
+            assert!(!is_journal(&path, &ours));
+        }
+        Ok(())
+    }
 }

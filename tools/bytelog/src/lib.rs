@@ -24,5 +24,6 @@ pub mod jbd2;
 pub mod log;
 mod new_file;
 pub mod partition;
+mod signature;
 pub mod stats;
 pub mod store;

@@ -5,6 +5,7 @@
 use crate::bytes::{join, le16, le32, uuid};
 use crate::crc::{compensate, crc32c};
 use crate::error::{Error, Result};
+use crate::signature;
 use crate::store::{Store, SECTOR};
 
 /// Bytes from the start of the filesystem to the primary superblock.
@@ -34,6 +35,7 @@ const INCOMPAT_EA_INODE: u32 = 0x400;
 const INCOMPAT_CSUM_SEED: u32 = 0x2000;
 const RO_COMPAT_SPARSE_SUPER: u32 = 0x1;
 const RO_COMPAT_GDT_CSUM: u32 = 0x10;
+const RO_COMPAT_QUOTA: u32 = 0x100;
 const RO_COMPAT_BIGALLOC: u32 = 0x200;
 const RO_COMPAT_METADATA_CSUM: u32 = 0x400;
 
@@ -96,12 +98,7 @@ impl Superblock {
             torn: false,
         };
         if le16(&sb.raw, field::MAGIC) != MAGIC {
-            return Err(store
-                .fail(
-                    at,
-                    "no ext4 filesystem: the superblock's magic is not there",
-                )
-                .remedy("for a partition of an image name it with --partition or --offset"));
+            return Err(no_ext4(store, at));
         }
         sb.check_checksum(store, at)?;
         sb.check_sizes().map_err(|what| {
@@ -379,6 +376,11 @@ impl Superblock {
         le32(&self.raw, field::RO_COMPAT) & RO_COMPAT_BIGALLOC != 0
     }
 
+    /// Whether there is quota.
+    pub fn has_quota(&self) -> bool {
+        le32(&self.raw, field::RO_COMPAT) & RO_COMPAT_QUOTA != 0
+    }
+
     /// Whether fast commits are enabled.
     pub fn has_fast_commit(&self) -> bool {
         self.compat() & COMPAT_FAST_COMMIT != 0
@@ -526,6 +528,23 @@ impl Superblock {
             .remedy("check the filesystem with e2fsck -f first"));
         }
         Ok(backup)
+    }
+}
+
+/// An error that says what there is instead.
+fn no_ext4(store: &dyn Store, at: u64) -> Error {
+    let other = signature::of(store);
+    let cause = "no ext4 filesystem: ";
+    match other.filter(|_| at == PRIMARY) {
+        Some((what, remedy)) => store
+            .fail(at, format_args!("{cause}it is {what}"))
+            .remedy(remedy),
+        None => store
+            .fail(
+                at,
+                format_args!("{cause}the superblock's magic is not there"),
+            )
+            .remedy("name the device, image or partition that has the filesystem"),
     }
 }
 

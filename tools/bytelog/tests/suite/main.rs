@@ -32,6 +32,7 @@ mod replay;
 mod replayed;
 mod replayed_fuzz;
 mod reuse;
+mod said;
 mod salvage;
 mod snapshots;
 mod stat;

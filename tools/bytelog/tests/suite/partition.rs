@@ -214,6 +214,26 @@ fn places() {
     assert!(find(&path, 6).is_err());
 }
 
+/// An MBR counts in the disk's sectors, of which an image says nothing.
+#[test]
+fn of_an_mbr_of_large_sectors() {
+    let dir = Dir::new();
+    let file = disk(&dir);
+    let mut large = entry(0x83, 0, 0);
+    large[8..12].copy_from_slice(&((START / 4096) as u32).to_le_bytes());
+    large[12..].copy_from_slice(&((SIZE / 4096) as u32).to_le_bytes());
+    write_table(&file, 0, &[large]);
+    put(&file, &Fixture::new("-b 4096", 3));
+    let found = find(&dir.path("disk.img"), 1).unwrap();
+    assert_eq!(
+        found,
+        Partition {
+            offset: START,
+            len: SIZE
+        }
+    );
+}
+
 #[test]
 fn what_is_wrong_is_said() {
     let dir = Dir::new();
