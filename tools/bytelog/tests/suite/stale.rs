@@ -85,6 +85,6 @@ fn the_opener_goes_first() {
                 assert!(is_recovered(&after, &fixture), "{}", cut.what);
             }
         }
-        assert!(seen.len() > 2, "{}", seen.len());
+        assert!(seen.len() >= 2, "{}", seen.len());
     }
 }
