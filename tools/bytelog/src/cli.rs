@@ -99,6 +99,9 @@ struct Where {
     /// Device or file of an external journal; found by its UUID where left out.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
+    /// Read the backup of the superblock at this block, as for e2fsck.
+    #[arg(short = 'b', long = "superblock", value_name = "BLOCK")]
+    superblock: Option<u64>,
 }
 
 impl Where {
@@ -112,11 +115,22 @@ impl Where {
             offset: part.map_or(self.offset, |part| part.offset),
             len: part.map(|part| part.len),
             journal: self.journal.clone(),
+            superblock: self.superblock,
+            falls_back: false,
         })
     }
 
-    fn open(&self, access: Access) -> Result<Image> {
-        Image::open(&self.place()?, access)
+    fn open(&self, access: Access, err: &mut dyn Write) -> Result<Image> {
+        let place = Place {
+            falls_back: access == Access::Read,
+            ..self.place()?
+        };
+        let image = Image::open(&place, access)?;
+        if let Some(backup) = &image.backup {
+            // Should this fail, the rest is told.
+            let _ = writeln!(err, "bytelog: {}: {backup}", image.store.name());
+        }
+        Ok(image)
     }
 }
 
@@ -134,7 +148,7 @@ pub trait Report: Serialize {
 impl Cli {
     /// Runs the command, writing to `out` and, for errors, to `err`.
     pub fn run(&self, out: &mut dyn Write, err: &mut dyn Write) -> Status {
-        self.dispatch(out).unwrap_or_else(|error| {
+        self.dispatch(out, err).unwrap_or_else(|error| {
             if self.json {
                 // Should this fail, there is still the other.
                 let _ = writeln!(out, "{}", serde_json::json!({ "error": error }));
@@ -145,32 +159,43 @@ impl Cli {
         })
     }
 
-    fn dispatch(&self, out: &mut dyn Write) -> Result<Status> {
+    fn dispatch(&self, out: &mut dyn Write, err: &mut dyn Write) -> Result<Status> {
         match &self.command {
             Command::Info(place) => {
-                let image = place.open(Access::Read)?;
-                self.tell(out, &info::info(&image)?)
+                let place = Place {
+                    falls_back: true,
+                    ..place.place()?
+                };
+                self.tell(out, &info::look(&place)?)
             }
             Command::Dump { place, what } => {
-                let image = place.open(Access::Read)?;
+                let image = place.open(Access::Read, err)?;
                 self.tell(out, &dump::dump(&image, what)?)
             }
             Command::Verify(place) => {
-                let image = place.open(Access::Read)?;
+                let image = place.open(Access::Read, err)?;
                 self.tell(out, &verify::verify(&image)?)
             }
             Command::Map { place, how } => {
-                let image = place.open(Access::Read)?;
+                let image = place.open(Access::Read, err)?;
                 self.tell(out, &map::map(&image, how)?)
             }
             Command::Export { place, how } => {
-                self.tell(out, &export::export(&place.place()?, how)?)
+                let mut first = Ok(());
+                let done = export::export(&place.place()?, how, |loss| {
+                    if !self.json {
+                        let text = loss.first_text();
+                        first = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+                    }
+                })?;
+                let status = self.tell(out, &done)?;
+                written(first, status)
             }
             Command::Capture { place, to } => {
                 self.tell(out, &capture::capture(&place.place()?, to)?)
             }
-            Command::Enable(place) => self.switch(out, place, true),
-            Command::Disable(place) => self.switch(out, place, false),
+            Command::Enable(place) => self.switch(out, err, place, true),
+            Command::Disable(place) => self.switch(out, err, place, false),
             Command::Fsck { place, args } => {
                 let mut first = Ok(());
                 let checked = fsck::fsck(&place.place()?, args, self.json, |told| {
@@ -192,8 +217,14 @@ impl Cli {
         }
     }
 
-    fn switch(&self, out: &mut dyn Write, place: &Where, on: bool) -> Result<Status> {
-        let image = place.open(Access::Write)?;
+    fn switch(
+        &self,
+        out: &mut dyn Write,
+        err: &mut dyn Write,
+        place: &Where,
+        on: bool,
+    ) -> Result<Status> {
+        let image = place.open(Access::Write, err)?;
         self.tell(out, &feature::switch(&image, on)?)
     }
 

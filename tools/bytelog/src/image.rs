@@ -3,7 +3,7 @@
 //! A filesystem with its journal, opened.
 
 use crate::bytes::uuid_text;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::ext4::superblock::{Superblock, PRIMARY};
 use crate::jbd2::journal::Journal;
 use crate::store::{Access, FileStore, Store};
@@ -21,6 +21,10 @@ pub struct Place {
     pub len: Option<u64>,
     /// Device or file of an external journal.
     pub journal: Option<PathBuf>,
+    /// Block of a backup of the superblock that is to be read instead.
+    pub superblock: Option<u64>,
+    /// Whether a backup may be read if the superblock is damaged.
+    pub falls_back: bool,
 }
 
 /// An opened filesystem.
@@ -32,6 +36,8 @@ pub struct Image {
     pub sb: Superblock,
     /// Its journal.
     pub journal: Journal,
+    /// Where the superblock is a backup: why, and which.
+    pub backup: Option<String>,
 }
 
 impl Image {
@@ -52,10 +58,21 @@ impl Image {
             place.offset,
             place.len,
         )?);
-        Self::of(store, |sb| {
+        let (sb, backup) = superblock(store.as_ref(), place)?;
+        if let Some(backup) = backup.as_ref().filter(|_| access == Access::Write) {
+            return Err(Error::refused(store.name(), backup)
+                .remedy("run bytelog export or fsck with -b first, or e2fsck -b"));
+        }
+        if place.journal.is_some() && sb.has_journal() && sb.journal_inum() != 0 {
+            let error = Error::usage(store.name(), "its journal is in the filesystem");
+            return Err(error.remedy("leave --journal out"));
+        }
+        let mut image = Self::with_superblock(store, sb, |sb| {
             let path = journal_path(place, sb)?;
             Ok(wrap(FileStore::open(&path, access, 0, None)?))
-        })
+        })?;
+        image.backup = backup;
+        Ok(image)
     }
 
     /// The filesystem on `store`; `external` is asked for its journal's device if it
@@ -65,6 +82,14 @@ impl Image {
         external: impl FnOnce(&Superblock) -> Result<Rc<dyn Store>>,
     ) -> Result<Self> {
         let sb = Superblock::read(store.as_ref(), PRIMARY)?;
+        Self::with_superblock(store, sb, external)
+    }
+
+    fn with_superblock(
+        store: Rc<dyn Store>,
+        sb: Superblock,
+        external: impl FnOnce(&Superblock) -> Result<Rc<dyn Store>>,
+    ) -> Result<Self> {
         if sb.is_journal_device() {
             return Err(
                 Error::refused(store.name(), "this is a journal's own device")
@@ -78,10 +103,16 @@ impl Image {
             );
         }
         let journal = match sb.journal_inum() {
-            0 => Journal::external(external(&sb)?, &sb)?,
-            _ => Journal::internal(&store, &sb)?,
+            0 => external(&sb).and_then(|store| Journal::external(store, &sb)),
+            _ => Journal::internal(&store, &sb),
         };
-        Ok(Self { store, sb, journal })
+        let journal = journal.map_err(|error| way_out(error, &sb))?;
+        Ok(Self {
+            store,
+            sb,
+            journal,
+            backup: None,
+        })
     }
 
     /// The same filesystem, read again.
@@ -90,10 +121,53 @@ impl Image {
         Self::of(self.store.clone(), |_| Ok(journal))
     }
 
-    /// Whether recovery has anything to look at.
+    /// Whether recovery has anything to look at. A backup of the superblock does not say;
+    /// the journal does.
     pub fn is_dirty(&self) -> bool {
-        self.sb.needs_recovery()
+        match self.backup {
+            None => self.sb.needs_recovery(),
+            Some(_) => self.journal.sb.start() != 0,
+        }
     }
+}
+
+/// The superblock to go by, and a word where it is a backup.
+fn superblock(store: &dyn Store, place: &Place) -> Result<(Superblock, Option<String>)> {
+    if let Some(block) = place.superblock {
+        let sb = Superblock::read_backup(store, block)?;
+        return Ok((
+            sb,
+            Some(format!("the superblock is the backup at block {block}")),
+        ));
+    }
+    let error = match Superblock::read(store, PRIMARY) {
+        Ok(sb) => return Ok((sb, None)),
+        Err(error) => error,
+    };
+    match Superblock::find_backup(store) {
+        None => Err(error),
+        Some((block, sb)) if place.falls_back => {
+            let told = format!(
+                "{}: the backup at block {block} is read instead",
+                error.cause
+            );
+            Ok((sb, Some(told)))
+        }
+        Some((block, _)) => Err(Error::refused(store.name(), error.cause)
+            .remedy(format_args!("there is a backup: name it with -b {block}"))),
+    }
+}
+
+/// What to do about a journal that cannot be read: with the feature bit e2fsck does
+/// nothing about it.
+fn way_out(error: Error, sb: &Superblock) -> Error {
+    if !sb.has_bytelog() || error.status != Status::Refused {
+        return error;
+    }
+    error.remedy(
+        "keep a copy; e2fsck refuses the feature bit, and bytelog export --discard-log clears it and \
+         gives the journal up (first with --dry-run)",
+    )
 }
 
 /// The device of an external journal: the one named, or by its UUID, or by the number
@@ -114,11 +188,11 @@ fn journal_path(place: &Place, sb: &Superblock) -> Result<PathBuf> {
     let by_number = by_number
         .lines()
         .find_map(|line| line.strip_prefix("DEVNAME="));
-    let by_uuid = format!("/dev/disk/by-uuid/{uuid}");
-    let candidates = by_number.map(|name| format!("/dev/{name}"));
-    let mut candidates = [by_uuid].into_iter().chain(candidates);
-    let found = candidates.find(|path| Path::new(path).exists());
-    found.map(PathBuf::from).ok_or_else(|| {
+    let by_uuid = PathBuf::from(format!("/dev/disk/by-uuid/{uuid}"));
+    let by_number = by_number.map(|name| Path::new("/dev").join(name));
+    let mut candidates = [by_uuid].into_iter().chain(by_number);
+    let found = candidates.find(|path| is_journal(path, &sb.journal_uuid()));
+    found.ok_or_else(|| {
         let name = place.path.display().to_string();
         Error::failed(
             &name,
@@ -126,4 +200,54 @@ fn journal_path(place: &Place, sb: &Superblock) -> Result<PathBuf> {
         )
         .remedy("name that with --journal")
     })
+}
+
+/// Whether the journal of that UUID is at `path`. Numbers of devices change from one start
+/// to the next.
+fn is_journal(path: &Path, uuid: &[u8; 16]) -> bool {
+    let opened = path
+        .exists()
+        .then(|| FileStore::open(path, Access::Read, 0, None));
+    let Some(Ok(store)) = opened else {
+        return false;
+    };
+    Superblock::read(&store, PRIMARY).is_ok_and(|sb| sb.is_journal_device() && sb.uuid() == *uuid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// A superblock with what is looked at.
+    fn device(name: &str, incompat: u32, uuid: &[u8; 16]) -> std::io::Result<PathBuf> {
+        let mut bytes = vec![0; 8192];
+        for (at, value) in [
+            (0x38, &0xef53u16.to_le_bytes()[..]),
+            (0x18, &2u32.to_le_bytes()),
+            (0x4c, &1u32.to_le_bytes()),
+            (0x58, &256u16.to_le_bytes()),
+            (0x60, &incompat.to_le_bytes()),
+            (0x68, uuid),
+        ] {
+            if let Some(place) = bytes.get_mut(1024 + at..1024 + at + value.len()) {
+                place.copy_from_slice(value);
+            }
+        }
+        let path = std::env::temp_dir().join(format!("bytelog-{name}-{}", std::process::id()));
+        fs::write(&path, bytes)?;
+        Ok(path)
+    }
+
+    #[test]
+    fn a_journal_is_told_by_its_uuid() -> std::io::Result<()> {
+        let (ours, other) = ([7; 16], [9; 16]);
+        for (incompat, uuid, right) in [(8, ours, true), (8, other, false), (0, ours, false)] {
+            let path = device("journal", incompat, &uuid)?;
+            assert_eq!(is_journal(&path, &ours), right, "{incompat}");
+            fs::remove_file(&path)?;
+            assert!(!is_journal(&path, &ours));
+        }
+        Ok(())
+    }
 }

@@ -13,9 +13,12 @@ use std::io::{Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Bytes in a sector of an MBR, whatever the device's are: images are of disks of that
-/// kind as a rule.
+/// Bytes of an MBR.
 const SECTOR: u64 = 512;
+/// Sizes of the sectors that an MBR counts in.
+const SECTORS: [u64; 2] = [512, 4096];
+/// Where ext4's magic is in a partition, and what it is.
+const EXT4: (u64, [u8; 2]) = (1024 + 0x38, [0x53, 0xef]);
 /// Offset of the four entries of an MBR, bytes of each, and where the mark is.
 const ENTRIES: usize = 0x1be;
 const ENTRY: usize = 16;
@@ -52,7 +55,7 @@ pub fn find(path: &Path, number: u32) -> Result<Partition> {
     let is_guard = |entry: &Entry| entry.kind == PROTECTIVE;
     let all = match entries(&mbr) {
         Some(entries) if entries.iter().any(is_guard) => gpt(&file, &name)?,
-        Some(entries) => Some(mbr_partitions(&file, &entries)),
+        Some(entries) => Some(of_mbr(&file, path, &entries, number)),
         None => None,
     };
     let all = all.ok_or_else(|| {
@@ -67,6 +70,39 @@ pub fn find(path: &Path, number: u32) -> Result<Partition> {
             false => error.remedy(format_args!("there are: {}", there.join(", "))),
         }
     })
+}
+
+/// The partitions of an MBR. In an image nothing says how large sectors are: they are
+/// those with which partition `number` has an ext4 filesystem, or else the usual ones.
+fn of_mbr(file: &File, path: &Path, entries: &[Entry], number: u32) -> Partitions {
+    let sizes = sector_size(path).map_or(SECTORS.to_vec(), |size| vec![size]);
+    let mut all = sizes
+        .iter()
+        .map(|size| mbr_partitions(file, entries, *size));
+    let is_ext4 = |found: &Partitions| {
+        let (at, magic) = EXT4;
+        let part = found.get(&number);
+        let at = part.and_then(|part| part.offset.checked_add(at));
+        let mut there = [0; 2];
+        at.is_some_and(|at| file.read_exact_at(&mut there, at).is_ok()) && there == magic
+    };
+    let first = all.next().unwrap_or_default();
+    match is_ext4(&first) {
+        true => first,
+        false => all.find(is_ext4).unwrap_or(first),
+    }
+}
+
+/// Bytes in a sector of a block device.
+fn sector_size(path: &Path) -> Option<u64> {
+    let name = std::fs::canonicalize(path).ok()?;
+    let name = name.strip_prefix("/dev").ok()?;
+    let queue = Path::new("/sys/class/block").join(name);
+    let size = std::fs::read_to_string(queue.join("queue/logical_block_size")).ok()?;
+    size.trim()
+        .parse()
+        .ok()
+        .filter(|size| SECTORS.contains(size))
 }
 
 type Partitions = BTreeMap<u32, Partition>;
@@ -118,14 +154,14 @@ fn entries(sector: &[u8]) -> Option<Vec<Entry>> {
 }
 
 /// The partitions of an MBR: primary ones by their place, logical ones in their order.
-fn mbr_partitions(file: &File, entries: &[Entry]) -> Partitions {
+fn mbr_partitions(file: &File, entries: &[Entry], size: u64) -> Partitions {
     let mut found = Partitions::new();
     for (number, entry) in (1..).zip(entries) {
         if EXTENDED.contains(&entry.kind) {
-            let logical = (LOGICAL..MAX).zip(logical_partitions(file, entry.start.into()));
+            let logical = (LOGICAL..MAX).zip(logical_partitions(file, entry.start.into(), size));
             found.extend(logical);
         } else if entry.kind != 0 {
-            found.insert(number, entry.partition(0));
+            found.insert(number, entry.partition(0, size));
         }
     }
     found
@@ -133,17 +169,17 @@ fn mbr_partitions(file: &File, entries: &[Entry]) -> Partitions {
 
 /// The partitions in an extended one that begins with sector `first`: a chain of sectors
 /// like an MBR, each with a partition and the place of the next.
-fn logical_partitions(file: &File, first: u64) -> Vec<Partition> {
+fn logical_partitions(file: &File, first: u64, size: u64) -> Vec<Partition> {
     let mut found = Vec::new();
     let mut at = first;
     let mut sector = vec![0; SECTOR as usize];
-    while found.len() < MAX as usize && file.read_exact_at(&mut sector, at * SECTOR).is_ok() {
+    while found.len() < MAX as usize && file.read_exact_at(&mut sector, at * size).is_ok() {
         let entries = entries(&sector).unwrap_or_default();
         let [logical, link, ..] = entries.as_slice() else {
             break;
         };
         if logical.kind != 0 {
-            found.push(logical.partition(at));
+            found.push(logical.partition(at, size));
         }
         let next = first + u64::from(link.start);
         // One that goes back would not end.
@@ -156,11 +192,11 @@ fn logical_partitions(file: &File, first: u64) -> Vec<Partition> {
 }
 
 impl Entry {
-    /// In bytes, with its start counted from sector `from`.
-    fn partition(self, from: u64) -> Partition {
+    /// In bytes, with its start counted from sector `from` of `size` bytes.
+    fn partition(self, from: u64, size: u64) -> Partition {
         Partition {
-            offset: (from + u64::from(self.start)) * SECTOR,
-            len: u64::from(self.count) * SECTOR,
+            offset: (from + u64::from(self.start)) * size,
+            len: u64::from(self.count) * size,
         }
     }
 }

@@ -3,9 +3,13 @@
 //! Where the bytes are: a device, an image file, or a part of one.
 
 use crate::error::{Error, Result};
-use rustix::fs::{FlockOperation, OFlags};
+use nix::errno::Errno;
+use nix::fcntl::{fcntl, FcntlArg};
+use nix::libc;
+use rustix::fs::{fadvise, Advice, FlockOperation, OFlags};
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{Seek, SeekFrom};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -77,6 +81,9 @@ pub struct FileStore {
     name: String,
     base: u64,
     len: u64,
+    /// Whether others may change the medium behind the back of the page cache: what is
+    /// mounted with DAX on persistent memory is stored to directly.
+    goes_stale: bool,
 }
 
 impl FileStore {
@@ -84,6 +91,8 @@ impl FileStore {
     pub fn open(path: &Path, access: Access, base: u64, len: Option<u64>) -> Result<Self> {
         let name = path.display().to_string();
         let file = open(path, access)?;
+        let kind = file.metadata().map(|metadata| metadata.file_type());
+        let is_block_device = kind.is_ok_and(|kind| kind.is_block_device());
         let end = (&file)
             .seek(SeekFrom::End(0))
             .map_err(|error| Error::failed(&name, error))?;
@@ -101,6 +110,7 @@ impl FileStore {
             name,
             base,
             len: len.unwrap_or(rest).min(rest),
+            goes_stale: access == Access::Read && is_block_device,
         })
     }
 
@@ -159,7 +169,7 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<File> {
     if kind.is_block_device() {
         // Fails where the device is mounted or otherwise in use.
         options.custom_flags(OFlags::EXCL.bits() as i32);
-        return options.open(path).map_err(|error| {
+        let file = options.open(path).map_err(|error| {
             let busy = error.kind() == std::io::ErrorKind::ResourceBusy;
             let failed = fail(error);
             if busy {
@@ -167,7 +177,10 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<File> {
             } else {
                 failed
             }
-        });
+        })?;
+        return range_lock(&file, access)
+            .map_err(|error| locked(&name, error))
+            .map(|()| file);
     }
     let file = options.open(path).map_err(fail)?;
     if let Some(device) = loop_device_of(path) {
@@ -176,11 +189,49 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<File> {
                 .remedy("name that device, or detach it with losetup -d"),
         );
     }
-    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
-        Error::failed(&name, format_args!("it cannot be locked: {error}"))
-            .remedy("another program is using it: wait for that")
-    })?;
+    // The one is unknown to the other, and programs take either.
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
+        .map_err(|error| locked(&name, error.into()))?;
+    range_lock(&file, access).map_err(|error| locked(&name, error))?;
     Ok(file)
+}
+
+fn locked(name: &str, error: std::io::Error) -> Error {
+    Error::failed(name, format_args!("it cannot be locked: {error}"))
+        .remedy("another program is using it, such as a virtual machine or qemu-nbd: wait for that")
+}
+
+/// The byte of a file that QEMU has locked for reading when it writes to the file.
+const QEMU_WRITES: i64 = 101;
+
+/// Takes the lock of an open file description on all of the file; for reading only, which
+/// cannot take it, looks that nobody writes. Those are the locks of QEMU and its tools.
+fn range_lock(file: &File, access: Access) -> std::io::Result<()> {
+    let lock = |kind: i32, start, len| libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: start,
+        l_len: len,
+        l_pid: 0,
+    };
+    if access == Access::Write {
+        let all = lock(libc::F_WRLCK, 0, 0);
+        return match fcntl(file, FcntlArg::F_OFD_SETLK(&all)) {
+            // A filesystem that has no such locks.
+            Ok(_) | Err(Errno::EINVAL | Errno::EOPNOTSUPP) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+    }
+    for mut seen in [
+        lock(libc::F_RDLCK, 0, 0),
+        lock(libc::F_WRLCK, QEMU_WRITES, 1),
+    ] {
+        let asked = fcntl(file, FcntlArg::F_OFD_GETLK(&mut seen));
+        if asked.is_ok() && i32::from(seen.l_type) != libc::F_UNLCK {
+            return Err(Errno::EAGAIN.into());
+        }
+    }
+    Ok(())
 }
 
 /// The loop device that a file is behind, if there is one.
@@ -210,6 +261,12 @@ impl Store for FileStore {
 
     fn read_at(&self, at: u64, buf: &mut [u8]) -> Result<()> {
         let place = self.place(at, buf.len())?;
+        if self.goes_stale {
+            // Takes cached pages away, so that the read goes to the medium. Those that
+            // cannot be taken away are dirty or the mounted filesystem's own: not stale.
+            let len = NonZeroU64::new(buf.len() as u64);
+            let _ = fadvise(&self.file, place, len, Advice::DontNeed);
+        }
         self.file
             .read_exact_at(buf, place)
             .map_err(|error| Error::failed(&self.name, error).at(place))

@@ -4,9 +4,11 @@
 
 use super::table::count;
 use crate::cli::Report;
+use crate::copy::Interrupt;
 use crate::error::{Error, Result};
 use crate::export::home::Home;
 use crate::image::{Image, Place};
+use crate::jbd2::recover::Wrong;
 use crate::log::inspect::inspect;
 use crate::new_file::{apart, NewFile};
 use crate::store::{Access, FileStore, Store};
@@ -91,6 +93,10 @@ impl Store for Noting {
 pub fn capture(place: &Place, args: &Args) -> Result<Captured> {
     apart(&args.to, args.journal_to.as_deref())?;
     let mut stores: Vec<Rc<Noting>> = Vec::new();
+    let place = &Place {
+        falls_back: true,
+        ..place.clone()
+    };
     let image = Image::open_through(place, Access::Read, |store| {
         let read = RefCell::default();
         let store = Rc::new(Noting { store, read });
@@ -100,7 +106,7 @@ pub fn capture(place: &Place, args: &Args) -> Result<Captured> {
     let found = inspect(&image, None)?;
     if let Some(ring) = &found.ring {
         // What would keep an export from being made is no obstacle here.
-        let _ = Home::new(&image, ring, &found.tlvs());
+        let _ = Home::new(&image, ring, &found.tlvs(), Wrong::Skip);
     }
     if let Some(area) = &found.area {
         let mut block = vec![0; image.journal.block_size() as usize];
@@ -128,8 +134,9 @@ pub fn capture(place: &Place, args: &Args) -> Result<Captured> {
         })?;
         files.push((store, NewFile::create(path)?, len));
     }
+    let interrupt = Interrupt::noted()?;
     let copied = files.iter();
-    let copied = copied.map(|(store, file, len)| store.copy(file, *len));
+    let copied = copied.map(|(store, file, len)| store.copy(file, *len, &interrupt));
     let copied = copied.collect::<Result<_>>()?;
     for (number, (_, file, _)) in files.into_iter().enumerate() {
         // The filesystem's is the first.
@@ -144,18 +151,19 @@ pub fn capture(place: &Place, args: &Args) -> Result<Captured> {
 
 /// Whether `store` is what [`capture`] has made of a filesystem.
 pub fn is_capture(store: &dyn Store) -> Result<bool> {
-    Ok(store.read(0, MARK.len())? == MARK)
+    Ok(store.len() >= MARK.len() as u64 && store.read(0, MARK.len())? == MARK)
 }
 
 impl Noting {
     /// Makes a file of `len` bytes with what was read.
-    fn copy(&self, to: &NewFile, len: u64) -> Result<Copied> {
+    fn copy(&self, to: &NewFile, len: u64, interrupt: &Interrupt) -> Result<Copied> {
         let whole = len.min(self.len());
         let (name, file) = (to.name(), to.file());
         let fail = |error: std::io::Error| Error::failed(&name, error);
         file.set_len(whole).map_err(fail)?;
         let mut copied = 0;
         for unit in self.read.borrow().iter() {
+            interrupt.check(to)?;
             let at = unit * UNIT;
             let len = UNIT.min(whole.saturating_sub(at));
             let mut bytes = vec![0; len as usize];

@@ -9,6 +9,8 @@ use crate::image::Image;
 use crate::log::describe::Said;
 use crate::log::features::Features;
 use crate::log::inspect::{inspect, Entry, Finding, Inspection, State};
+use crate::log::stock::StockLog;
+use crate::log::survivors::Survivor;
 use bytelog::opener::Opener;
 use bytelog::record::Version;
 use bytelog::tlv::Tlvs;
@@ -36,10 +38,33 @@ pub struct Dump {
     tid: Option<u32>,
     opener: Option<OpenerSaid>,
     records: Vec<RecordSaid>,
-    /// TLVs of a log in stock format.
-    stock: Option<Vec<TlvSaid>>,
+    /// Fast commits of a log in stock format.
+    stock: Option<Vec<StockSaid>>,
     torn: Option<Finding>,
     damage: Option<Finding>,
+    /// What survives behind the damage.
+    beyond: Vec<SurvivorSaid>,
+}
+
+#[derive(Debug, Serialize)]
+struct StockSaid {
+    commit: u32,
+    /// Bytes from the start of the area to its first TLV, and to its TAIL.
+    offset: u64,
+    tail: u64,
+    tid: u32,
+    /// Whether it begins with a HEAD.
+    head: bool,
+    /// Checksum in its TAIL.
+    crc: u32,
+    tlvs: Vec<TlvSaid>,
+}
+
+#[derive(Debug, Serialize)]
+struct SurvivorSaid {
+    #[serde(flatten)]
+    record: Survivor,
+    tlvs: Vec<TlvSaid>,
 }
 
 #[derive(Debug, Serialize)]
@@ -97,8 +122,12 @@ pub fn dump(image: &Image, args: &Args) -> Result<Dump> {
         stock: found
             .stock
             .as_ref()
-            .map(|stock| tlvs(&stock.tlvs, max_tlv, args.raw)),
+            .map(|stock| stock_said(stock, found.tid.unwrap_or(0), max_tlv, args)),
         torn: found.torn,
+        beyond: match found.damage {
+            Some(_) => beyond(found.survivors, max_tlv, args.raw),
+            None => Vec::new(),
+        },
         damage: found.damage,
     })
 }
@@ -146,7 +175,7 @@ fn is_there(image: &Image, found: &Inspection<'_>, args: &Args) -> Result<()> {
 fn stale_tid(image: &Image) -> Result<Option<u32>> {
     let found = inspect(image, None)?;
     Ok(match found.state {
-        State::Clean | State::NothingCommitted | State::NoArea => {
+        State::Clean | State::NothingCommitted | State::NoArea | State::JournalDamaged => {
             found.opener.map(|opener| opener.tid)
         }
         _ => None,
@@ -166,6 +195,29 @@ fn tlvs(run: &[u8], max_tlv: usize, raw: bool) -> Vec<TlvSaid> {
     let said = whole.map(|tlv| TlvSaid {
         said: Said::of(&tlv),
         raw: raw.then(|| hex(tlv.bytes())),
+    });
+    said.collect()
+}
+
+fn stock_said(stock: &StockLog, tid: u32, max_tlv: usize, args: &Args) -> Vec<StockSaid> {
+    let all = (1..).zip(&stock.each);
+    let asked = all.filter(|(number, _)| args.commit.is_none_or(|asked| asked == *number));
+    let said = asked.map(|(commit, stock)| StockSaid {
+        commit,
+        offset: stock.offset,
+        tail: stock.tail,
+        tid,
+        head: stock.has_head,
+        crc: stock.crc,
+        tlvs: tlvs(&stock.tlvs, max_tlv, args.raw),
+    });
+    said.collect()
+}
+
+fn beyond(records: Vec<Survivor>, max_tlv: usize, raw: bool) -> Vec<SurvivorSaid> {
+    let said = records.into_iter().map(|record| SurvivorSaid {
+        tlvs: tlvs(record.payload.as_deref().unwrap_or_default(), max_tlv, raw),
+        record,
     });
     said.collect()
 }
@@ -245,11 +297,29 @@ impl Report for Dump {
             );
             lines(&mut out, &record.tlvs);
         }
-        lines(&mut out, self.stock.as_deref().unwrap_or_default());
+        for stock in self.stock.iter().flatten() {
+            let _ = writeln!(out, "commit {} at {}", stock.commit, stock.offset);
+            if stock.head {
+                let _ = writeln!(out, "  tag HEAD, transaction {}", stock.tid);
+            }
+            lines(&mut out, &stock.tlvs);
+            let _ = writeln!(
+                out,
+                "  tag TAIL at {}, transaction {}, crc {:#010x}",
+                stock.tail, stock.tid, stock.crc
+            );
+        }
         for (what, finding) in [("torn", &self.torn), ("damaged", &self.damage)] {
             if let Some(finding) = finding {
                 let _ = writeln!(out, "{what} at {}: {}", finding.offset, finding.reason);
             }
+        }
+        if !self.beyond.is_empty() {
+            out.push_str("behind the damage, and not replayed:\n");
+        }
+        for beyond in &self.beyond {
+            let _ = writeln!(out, "{}", beyond.record);
+            lines(&mut out, &beyond.tlvs);
         }
         out
     }

@@ -8,7 +8,7 @@ use crate::cli::Report;
 use crate::error::{Error, Result, Status};
 use crate::ext4::bit;
 use crate::image::{Image, Place};
-use crate::store::Access;
+use crate::store::{Access, FileStore, Store};
 use serde::Serialize;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -26,8 +26,9 @@ pub struct Args {
 /// What `bytelog fsck` tells.
 #[derive(Debug, Serialize)]
 pub struct Checked {
-    /// What became of the log.
-    export: export::Told,
+    /// What became of the log; `None` where there is nothing of ByteLog, so that e2fsck
+    /// does all.
+    export: Option<export::Told>,
     /// The feature bit was set on a clean filesystem, and is set again.
     bit_restored: bool,
     /// Exit status of e2fsck.
@@ -36,7 +37,8 @@ pub struct Checked {
     e2fsck_output: Option<String>,
 }
 
-/// Checks the filesystem at `place`. `exported` is told what became of the log before
+/// Checks the filesystem at `place`. Where there is nothing of ByteLog, that is what
+/// e2fsck does, and nothing else. `exported` is told what became of the log before
 /// e2fsck runs. `keep_output`: e2fsck's words are for the report and not for the
 /// terminal.
 pub fn fsck(
@@ -45,14 +47,15 @@ pub fn fsck(
     keep_output: bool,
     exported: impl FnOnce(&export::Told),
 ) -> Result<Checked> {
-    let image = Image::open(place, Access::Read)?;
-    if is_capture(image.store.as_ref())? {
-        let name = image.store.name();
-        return Err(
-            Error::refused(name, "this is a capture, and no whole filesystem")
-                .remedy("info, dump, verify and map can read it; e2fsck cannot"),
-        );
-    }
+    let Some(image) = ours(place)? else {
+        let (e2fsck_status, e2fsck_output) = run(place, args, keep_output)?;
+        return Ok(Checked {
+            export: None,
+            bit_restored: false,
+            e2fsck_status,
+            e2fsck_output,
+        });
+    };
     if changes_nothing(&args.options) {
         return look(&image, exported, || run(place, args, keep_output));
     }
@@ -69,11 +72,43 @@ pub fn fsck(
         );
     }
     drop(image);
+    export::restore(place)?;
+    let place = Place {
+        superblock: None,
+        ..place.clone()
+    };
     fsck_with(
-        |access| Image::open(place, access),
+        |access| Image::open(&place, access),
         exported,
-        || run(place, args, keep_output),
+        || run(&place, args, keep_output),
     )
+}
+
+/// The filesystem at `place`, if anything of it is ByteLog's: the feature bit, or a log.
+fn ours(place: &Place) -> Result<Option<Image>> {
+    // What is no file is none for e2fsck either.
+    let store = FileStore::open(&place.path, Access::Read, place.offset, place.len)?;
+    if is_capture(&store)? {
+        return Err(
+            Error::refused(store.name(), "this is a capture, and no whole filesystem")
+                .remedy("info, dump, verify and map can read it; e2fsck cannot"),
+        );
+    }
+    let has_bit = bit::primary(&store).is_ok_and(|sb| sb.has_bytelog() || sb.is_torn());
+    let place = Place {
+        falls_back: true,
+        ..place.clone()
+    };
+    match Image::open(&place, Access::Read) {
+        Ok(image) if has_bit => Ok(Some(image)),
+        Ok(image) => {
+            // What cannot be exported is ours, too.
+            let is_ours = export::planned(&image).map_or(true, |told| told.is_ours());
+            Ok(is_ours.then_some(image))
+        }
+        Err(error) if has_bit || error.status == Status::Usage => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Options of e2fsck with an argument.
@@ -130,7 +165,7 @@ fn look(
     exported(&export);
     let (e2fsck_status, e2fsck_output) = e2fsck()?;
     Ok(Checked {
-        export,
+        export: Some(export),
         bit_restored: false,
         e2fsck_status,
         e2fsck_output,
@@ -157,7 +192,7 @@ pub fn fsck_with(
         bit::write(image.store.as_ref(), true)?;
     }
     Ok(Checked {
-        export,
+        export: Some(export),
         bit_restored,
         e2fsck_status: status,
         e2fsck_output: output,
@@ -181,9 +216,12 @@ fn run(place: &Place, args: &Args, keep_output: bool) -> Result<(u8, Option<Stri
     if let Some(journal) = &place.journal {
         command.arg("-j").arg(journal);
     }
+    if let Some(block) = place.superblock {
+        command.arg("-b").arg(block.to_string());
+    }
     command.arg(device);
     let fail = |error| {
-        Error::failed("e2fsck", error).remedy("install e2fsprogs; the log has been exported")
+        Error::failed("e2fsck", error).remedy("install e2fsprogs; a log has been exported by now")
     };
     let code = |code: Option<i32>| code.and_then(|code| u8::try_from(code).ok()).unwrap_or(8);
     if keep_output {

@@ -5,11 +5,14 @@
 use super::table::{count, yes, Table};
 use crate::bytes::uuid_text;
 use crate::cli::Report;
-use crate::error::Result;
-use crate::image::Image;
+use crate::error::{Error, Result, Status};
+use crate::ext4::superblock::{Superblock, PRIMARY};
+use crate::image::{Image, Place};
 use crate::jbd2::area::{Area, Segment};
+use crate::jbd2::superblock::MIN_RING;
 use crate::log::features::Features;
 use crate::log::inspect::{inspect, Finding, Inspection, State};
+use crate::store::{Access, FileStore, Store};
 use bytelog::reader::ReadArea;
 use serde::Serialize;
 use std::path::Path;
@@ -30,11 +33,30 @@ pub struct Info {
     torn_superblock: bool,
     fast_commit: bool,
     needs_recovery: bool,
-    journal: JournalInfo,
+    /// Where the superblock is a backup: why, and which.
+    backup_superblock: Option<String>,
+    /// `None` if there is none, or it cannot be read.
+    journal: Option<JournalInfo>,
     area: Option<AreaInfo>,
-    /// Why ByteLog cannot be used with it; empty if it can.
+    /// Whether ByteLog can be used with it.
+    usable: Usable,
+    /// Why it cannot; empty if nothing stands against it.
     obstacles: Vec<String>,
-    log: LogInfo,
+    /// What is to be known of its use.
+    notes: Vec<String>,
+    log: Option<LogInfo>,
+    #[serde(skip)]
+    status: Status,
+}
+
+/// Whether ByteLog can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Usable {
+    Yes,
+    No,
+    /// An image file: whether what it will be on has DAX is not known.
+    Unknown,
 }
 
 #[derive(Debug, Serialize)]
@@ -75,39 +97,61 @@ struct LogInfo {
     damage: Option<Finding>,
 }
 
+/// Tells about the filesystem at `place`, as far as it can be read.
+pub fn look(place: &Place) -> Result<Info> {
+    let error = match Image::open(place, Access::Read) {
+        Ok(image) => return info(&image),
+        Err(error) => error,
+    };
+    let store = FileStore::open(&place.path, Access::Read, place.offset, place.len)?;
+    match Superblock::read(&store, PRIMARY) {
+        Ok(sb) if !sb.is_journal_device() && error.status != Status::Usage => {
+            Ok(Info::without_journal(&store, &sb, error))
+        }
+        _ => Err(error),
+    }
+}
+
 /// Tells about `image`.
 pub fn info(image: &Image) -> Result<Info> {
     let found = inspect(image, None)?;
     let journal = &image.journal;
+    // Whether there is one at the next mount is for the filesystem to say: a clean unmount
+    // clears the journal's own flag.
+    let has_area = image.sb.has_fast_commit() || journal.sb.has_fast_commit();
     let area = match &found.area {
-        Some(area) => Some(AreaInfo {
+        Some(area) if has_area => Some(AreaInfo {
             first_block: area.first(),
             blocks: area.blocks(),
             bytes: area.len(),
             segments: area.segments()?,
         }),
-        None => None,
+        _ => None,
     };
+    let obstacles = obstacles(image);
     Ok(Info {
-        device: image.store.name().to_owned(),
-        uuid: uuid_text(&image.sb.uuid()),
-        block_size: image.sb.block_size(),
-        blocks: image.sb.blocks_count(),
-        bytelog_bit: image.sb.has_bytelog(),
-        torn_superblock: image.sb.is_torn(),
-        fast_commit: image.sb.has_fast_commit(),
-        needs_recovery: image.sb.needs_recovery(),
-        journal: JournalInfo {
+        backup_superblock: image.backup.clone(),
+        journal: Some(JournalInfo {
             external: journal.is_external(),
             device: journal.store.name().to_owned(),
             inode: image.sb.journal_inum(),
             blocks: journal.sb.maxlen(),
             uuid: uuid_text(&journal.sb.uuid()),
             transactions: found.ring.as_ref().map_or(0, |ring| ring.transactions()),
+        }),
+        usable: match has_dax(journal.store.name()) {
+            _ if !obstacles.is_empty() => Usable::No,
+            None => Usable::Unknown,
+            Some(_) => Usable::Yes,
         },
-        obstacles: obstacles(image),
-        log: log_info(image, &found),
+        obstacles,
+        log: Some(log_info(image, &found)),
         area,
+        status: match found.journal_fault() {
+            Some(_) => Status::Refused,
+            None => Status::Fine,
+        },
+        ..Info::of(image.store.as_ref(), &image.sb)
     })
 }
 
@@ -159,6 +203,14 @@ pub(super) fn obstacles(image: &Image) -> Vec<String> {
     if image.sb.has_bigalloc() {
         found.push("bigalloc: fast commits do not replay its clusters".to_owned());
     }
+    let ring = journal.sb.maxlen().saturating_sub(journal.sb.fc_blocks());
+    if ring < MIN_RING {
+        found.push(format!(
+            "the journal of {} has no room for its fast-commit area: make a larger one with \
+             tune2fs -J size=16",
+            count(journal.sb.maxlen(), "block")
+        ));
+    }
     if let Some(area) = area.filter(|area| area.blocks() < 2) {
         found.push(format!(
             "the fast-commit area of {} is too small: make the journal with mke2fs -J \
@@ -196,9 +248,16 @@ fn has_dax(device: &str) -> Option<bool> {
 }
 
 impl Report for Info {
+    fn status(&self) -> Status {
+        self.status
+    }
+
     fn text(&self) -> String {
         let mut table = Table::default();
         table.row("filesystem", &self.device);
+        if let Some(backup) = &self.backup_superblock {
+            table.row("superblock", backup);
+        }
         table.row("UUID", &self.uuid);
         table.row(
             "size",
@@ -216,22 +275,30 @@ impl Report for Info {
         table.row("feature bit 0x40000", bit);
         table.row("fast_commit", yes(self.fast_commit));
         table.row("needs recovery", yes(self.needs_recovery));
-        let place = match self.journal.external {
-            true => format!("external, {}", self.journal.device),
-            false => format!("internal, inode {}", self.journal.inode),
-        };
-        table.row(
-            "journal",
-            format_args!("{place}, {}", count(self.journal.blocks, "block")),
-        );
-        if self.needs_recovery {
+        if let Some(journal) = &self.journal {
+            let place = match journal.external {
+                true => format!("external, {}", journal.device),
+                false => format!("internal, inode {}", journal.inode),
+            };
             table.row(
-                "  to write back",
-                count(self.journal.transactions, "transaction"),
+                "journal",
+                format_args!("{place}, {}", count(journal.blocks, "block")),
             );
+            if journal.transactions > 0 || self.needs_recovery {
+                table.row(
+                    "  to write back",
+                    count(journal.transactions, "transaction"),
+                );
+            }
+            self.area_rows(&mut table);
+        } else {
+            table.row("journal", "none that can be read");
         }
-        self.area_rows(&mut table);
         match self.obstacles.split_first() {
+            None if self.usable == Usable::Unknown => table.row(
+                "ByteLog can be used",
+                "on persistent memory: an image file has no DAX, and nothing else is against it",
+            ),
             None => table.row("ByteLog can be used", "yes"),
             Some((first, others)) => {
                 table.row("ByteLog can be used", format_args!("no: {first}"));
@@ -240,12 +307,59 @@ impl Report for Info {
                 }
             }
         }
-        self.log_rows(&mut table);
+        for note in &self.notes {
+            table.row("", note);
+        }
+        if let Some(log) = &self.log {
+            log.rows(&mut table);
+        }
         table.text()
     }
 }
 
 impl Info {
+    /// What the superblock alone says.
+    fn of(store: &dyn Store, sb: &Superblock) -> Self {
+        let mut notes = Vec::new();
+        if sb.has_quota() {
+            notes.push("quota: what changes the usage is committed in full".to_owned());
+        }
+        Self {
+            device: store.name().to_owned(),
+            uuid: uuid_text(&sb.uuid()),
+            block_size: sb.block_size(),
+            blocks: sb.blocks_count(),
+            bytelog_bit: sb.has_bytelog(),
+            torn_superblock: sb.is_torn(),
+            fast_commit: sb.has_fast_commit(),
+            needs_recovery: sb.needs_recovery(),
+            backup_superblock: None,
+            journal: None,
+            area: None,
+            usable: Usable::No,
+            obstacles: Vec::new(),
+            notes,
+            log: None,
+            status: Status::Fine,
+        }
+    }
+
+    /// A filesystem whose journal cannot be read, for that cause.
+    fn without_journal(store: &dyn Store, sb: &Superblock, cause: Error) -> Self {
+        let remedy = cause
+            .remedy
+            .map_or(String::new(), |remedy| format!(": {remedy}"));
+        Self {
+            obstacles: vec![format!("{}{remedy}", cause.cause)],
+            // To have none is no fault.
+            status: match sb.has_journal() {
+                true => cause.status,
+                false => Status::Fine,
+            },
+            ..Self::of(store, sb)
+        }
+    }
+
     fn area_rows(&self, table: &mut Table) {
         let Some(area) = &self.area else {
             table.row("fast-commit area", "none");
@@ -275,9 +389,11 @@ impl Info {
             table.row("", format_args!("and {}", count(more as u64, "other")));
         }
     }
+}
 
-    fn log_rows(&self, table: &mut Table) {
-        let log = &self.log;
+impl LogInfo {
+    fn rows(&self, table: &mut Table) {
+        let log = self;
         table.row("log", log.state.text());
         if let Some(tid) = log.tid {
             table.row("  transaction", tid);

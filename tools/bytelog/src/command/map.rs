@@ -118,14 +118,15 @@ pub fn map(image: &Image, args: &Args) -> Result<Map> {
         offset: record.offset,
         len: record.len,
         kind: Kind::Beyond,
-        commit: record.commit,
-        seq: record.seq.into(),
+        commit: record.commit.unwrap_or(0),
+        seq: record.seq.unwrap_or(0),
     }));
     let stock = found.stock.as_ref().map_or(0, |stock| stock.blocks);
     parts.extend(
         (0..u64::from(stock)).map(|block| part(block * block_size, block_size, Kind::Stock)),
     );
-    let fitting = area.div_ceil(LINE * LINES).next_multiple_of(ALIGN as u64);
+    let fitting = area.div_ceil(LINE * LINES).max(1);
+    let fitting = fitting.next_multiple_of(ALIGN as u64);
     let map = Map {
         device: image.store.name().to_owned(),
         state: found.state,

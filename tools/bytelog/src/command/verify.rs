@@ -35,9 +35,13 @@ pub struct Verified {
     verdict: Verdict,
     state: State,
     tid: Option<u32>,
+    /// Full commits that are written back before.
+    transactions: u32,
     commits: u32,
     records: u64,
     payload_bytes: u64,
+    /// Blocks of a log in stock format.
+    stock_blocks: Option<u32>,
     /// Where reading ended, for a torn or damaged log.
     finding: Option<Finding>,
     /// Records beyond that place.
@@ -47,6 +51,9 @@ pub struct Verified {
 /// Checks the log of `image`.
 pub fn verify(image: &Image) -> Result<Verified> {
     let found = inspect(image, None)?;
+    if let Some(fault) = found.journal_fault() {
+        return Err(fault.clone());
+    }
     let stock_fault = found.stock.as_ref().and_then(|stock| stock.fault);
     let verdict = match found.state {
         State::Later => Verdict::Later,
@@ -67,6 +74,8 @@ pub fn verify(image: &Image) -> Result<Verified> {
         verdict,
         state: found.state,
         tid: found.tid,
+        transactions: found.ring.as_ref().map_or(0, |ring| ring.transactions()),
+        stock_blocks: found.stock.as_ref().map(|stock| stock.blocks),
         commits: match &found.stock {
             Some(stock) => stock.commits,
             None => sealed().map(|entry| entry.commit).max().unwrap_or(0),
@@ -94,12 +103,18 @@ impl Report for Verified {
         let mut out = format!("{}: {}\n", self.device, self.state.text());
         // Writing to a string does not fail, here and below.
         if let Some(tid) = self.tid.filter(|_| self.commits > 0) {
+            let what = match self.stock_blocks {
+                Some(blocks) => count(blocks, "block"),
+                None => format!(
+                    "{} of {} bytes",
+                    count(self.records, "record"),
+                    self.payload_bytes
+                ),
+            };
             let _ = writeln!(
                 out,
-                "transaction {tid}: {}, {} of {} bytes, every checksum right",
+                "transaction {tid}: {}, {what}, every checksum right",
                 count(self.commits, "fast commit"),
-                count(self.records, "record"),
-                self.payload_bytes
             );
         }
         if let Some(finding) = &self.finding {
@@ -113,16 +128,20 @@ impl Report for Verified {
             );
         }
         for record in &self.beyond {
+            let _ = writeln!(out, "  {record}");
+        }
+        if self.transactions > 0 {
             let _ = writeln!(
                 out,
-                "  record {} of commit {} at offset {}: {}",
-                record.seq, record.commit, record.offset, record.reason
+                "{} to write back first",
+                count(self.transactions, "full commit")
             );
         }
         let _ = writeln!(
             out,
             "{}",
             match self.verdict {
+                Verdict::Nothing if self.transactions > 0 => "no fast commit to replay",
                 Verdict::Nothing => "nothing to replay",
                 Verdict::Whole => "whole: all of it is replayed",
                 Verdict::Torn =>
@@ -133,7 +152,8 @@ impl Report for Verified {
                      bytelog export",
                 Verdict::Damaged =>
                     "damaged: acknowledged fsyncs are missing, nothing is replayed. Keep a copy of the \
-                     device; mount with -o ro,noload to read what was committed in full",
+                     device; mount with -o ro,noload to read what was committed in full; bytelog export \
+                     --up-to-damage or --discard-log, with --dry-run first, gives up what they name",
             }
         );
         out

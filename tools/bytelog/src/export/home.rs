@@ -4,9 +4,9 @@
 
 use super::reuse::{self, Cleared};
 use crate::error::Result;
-use crate::ext4::superblock::PRIMARY;
+use crate::ext4::superblock::{Superblock, PRIMARY};
 use crate::image::Image;
-use crate::jbd2::recover::{self, Blocks};
+use crate::jbd2::recover::{self, Blocks, Wrong};
 use crate::jbd2::recovered::Recovered;
 use crate::jbd2::scan::Scan;
 
@@ -16,6 +16,8 @@ pub struct Home {
     pub ring: Scan,
     /// The block with the filesystem's superblock, which is not among the others.
     pub sb_block: Vec<u8>,
+    /// Whether the ring has a superblock with the feature bit.
+    pub sets_bit: bool,
     /// The log's TLVs, with those that stock replay needs besides.
     pub tlvs: Vec<u8>,
     /// Inodes that stock replay would take for those of other files.
@@ -28,9 +30,10 @@ pub struct Home {
 impl Home {
     /// What `ring` has for the filesystem of `image`, and what the log `tlvs` needs of
     /// it.
-    pub fn new(image: &Image, ring: &Scan, tlvs: &[u8]) -> Result<Self> {
+    pub fn new(image: &Image, ring: &Scan, tlvs: &[u8], wrong: Wrong) -> Result<Self> {
         let size = image.sb.block_size();
-        let mut blocks = recover::blocks(&image.journal, ring, image.sb.blocks_count())?;
+        let count = image.sb.blocks_count();
+        let mut blocks = recover::blocks(&image.journal, ring, count, wrong)?;
         let recovered = Recovered::new(image.store.as_ref(), &blocks, size);
         let Cleared {
             tlvs,
@@ -38,13 +41,19 @@ impl Home {
             removed,
         } = reuse::clear(&recovered, &image.sb, tlvs)?;
         let sb_number = PRIMARY / size;
-        let sb_block = match blocks.remove(&sb_number) {
+        let in_ring = blocks.remove(&sb_number);
+        let sets_bit = in_ring.as_ref().is_some_and(|block| {
+            let at = usize::try_from(PRIMARY % size).unwrap_or(0);
+            Superblock::has_bit(block.get(at..).unwrap_or_default())
+        });
+        let sb_block = match in_ring {
             Some(block) => block,
             None => image.store.read(sb_number * size, size as usize)?,
         };
         Ok(Self {
             ring: ring.clone(),
             sb_block,
+            sets_bit,
             tlvs,
             reused: removed.saturating_add(u32::try_from(inodes.len()).unwrap_or(u32::MAX)),
             blocks,
@@ -52,14 +61,9 @@ impl Home {
         })
     }
 
-    /// Has `then` look at the filesystem of `image` as it is when this has been written.
-    pub fn with_recovered<T>(
-        &self,
-        image: &Image,
-        then: impl FnOnce(&Recovered<'_>) -> Result<T>,
-    ) -> Result<T> {
-        let size = image.sb.block_size();
-        then(&Recovered::new(image.store.as_ref(), &self.blocks, size))
+    /// The filesystem as recovery of the ring would leave it. For reading only.
+    pub fn recovered<'a>(&'a self, image: &'a Image) -> Recovered<'a> {
+        Recovered::new(image.store.as_ref(), &self.blocks, image.sb.block_size())
     }
 
     /// Writes all but the superblock, and waits until that is durable.

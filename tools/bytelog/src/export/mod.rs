@@ -33,12 +33,16 @@
 //! A cut leaves the ByteLog up to the switch of step 2, and the conventional log after
 //! it. Up to step 4 the bit keeps stock tools away, unless the filesystem was mounted
 //! with `force`. Another export completes what was cut.
+//!
+//! What has neither the bit nor anything of ours in its journal is left alone.
 
 pub mod home;
 pub mod note;
 pub mod plan;
+mod prepare;
 pub mod replayed;
 pub mod reuse;
+pub mod salvage;
 mod steps;
 
-pub use steps::{export, Exported};
+pub use steps::{export, export_as, Exported, How};

@@ -5,49 +5,39 @@
 
 use super::home::Home;
 use super::plan::SLOT;
-use super::steps::{wipe_opener, Export, Exported};
+use super::steps::{wipe_opener, Export, Exported, How};
 use crate::apply::{apply, Applied};
 use crate::error::{Error, Result};
 use crate::ext4::bit;
 use crate::ext4::superblock::{Superblock, PRIMARY};
 use crate::image::Image;
 use crate::jbd2::compose;
-use crate::jbd2::scan::Scan;
-use crate::log::inspect::State;
 
-/// The log.
-pub struct Log<'a> {
-    /// The ring in front of it.
-    pub ring: &'a Scan,
-    /// Its TLVs.
-    pub tlvs: &'a [u8],
-    /// Its format.
-    pub state: State,
-}
-
-/// Exports `log`; the arguments are those of [`export`](super::export).
+/// Exports the log `tlvs`, of which `done` tells; `home` has the ring in front of it. The
+/// other arguments are those of [`export_as`](super::export_as).
 pub fn export(
     image: &Image,
-    log: &Log<'_>,
-    is_copy: bool,
-    dry_run: bool,
+    home: Home,
+    tlvs: &[u8],
+    how: &How,
     mut done: Exported,
 ) -> Result<Exported> {
-    let tid = log.ring.end;
-    let home = Home::new(image, log.ring, &[])?;
-    let Applied { blocks, sb_block } = home.with_recovered(image, |store| {
-        apply(store, &image.sb, home.sb_block.clone(), log.tlvs)
-    })?;
+    let tid = home.ring.end;
+    let Applied { blocks, sb_block } = apply(
+        &home.recovered(image),
+        &image.sb,
+        home.sb_block.clone(),
+        tlvs,
+    )?;
     let count = blocks.len() + 1;
     done.blocks = u32::try_from(count).unwrap_or(u32::MAX);
-    done.replayed = true;
     let journal = &image.journal;
     let size = journal.block_size() as usize;
     let needed = u32::try_from(compose::len(&journal.sb, count, size) + 1).unwrap_or(u32::MAX);
     let (first, end) = (journal.sb.first(), journal.sb.ring_end());
     // The other transaction stands at the ring's start then.
     let room = end.saturating_sub(first).saturating_sub(2 * SLOT);
-    if needed > room && !is_copy {
+    if needed > room && !how.is_copy {
         return Err(Error::refused(
             journal.store.name(),
             format_args!(
@@ -59,7 +49,7 @@ pub fn export(
             "export a copy with --to FILE, or mount the filesystem with an ext4 that has ByteLog",
         ));
     }
-    if dry_run {
+    if how.dry_run {
         return Ok(done);
     }
     let mut export = Export::begin(image, home, tid, image.sb.has_bytelog())?;
@@ -81,7 +71,7 @@ pub fn export(
         export.put_transaction(place, tid, &all)?;
     }
     export.switch()?;
-    wipe_opener(image, log.state)?;
+    wipe_opener(image)?;
     bit::clear_before_recovery(image.store.as_ref())?;
     Ok(done)
 }

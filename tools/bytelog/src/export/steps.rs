@@ -4,21 +4,22 @@
 
 use super::home::Home;
 use super::note::Note;
-use super::plan::{self, slot, Plan, Staging, SLOT};
-use super::replayed::{self, Log};
-use crate::crc::Crc;
+use super::plan::{slot, Plan, Staging, SLOT};
+use super::prepare::{room, translate, unfinished};
+use super::replayed;
+use super::salvage::{loss, refuse_damage, Salvage};
 use crate::error::{Error, Result};
 use crate::ext4::bit;
 use crate::ext4::superblock::{Superblock, PRIMARY};
 use crate::image::Image;
 use crate::jbd2::area::Area;
 use crate::jbd2::compose;
-use crate::jbd2::superblock::MIN_RING;
-use crate::log::inspect::{inspect, State};
+use crate::jbd2::recover::Wrong;
+use crate::log::inspect::{inspect, Inspection, State};
+use crate::log::loss::Loss;
 use crate::log::stock;
 use crate::store::SECTOR;
 use bytelog::reader::ReadArea;
-use bytelog::translate::Translator;
 use serde::Serialize;
 
 /// What an export did.
@@ -44,6 +45,43 @@ pub struct Exported {
     pub resumed: bool,
     /// Whether the feature bit was cleared.
     pub bit_cleared: bool,
+    /// Transactions of the ring that were written back.
+    pub written_back: u32,
+    /// Whether nothing was written, for there is nothing of ByteLog.
+    pub left_alone: bool,
+    /// What was given up, where that was asked for.
+    pub lost: Option<Loss>,
+}
+
+impl Exported {
+    /// Nothing done yet.
+    pub(super) fn of(state: State, tid: Option<u32>) -> Self {
+        Self {
+            state,
+            tid,
+            commits: 0,
+            blocks: 0,
+            reused_inodes: 0,
+            staging: None,
+            replayed: false,
+            resumed: false,
+            bit_cleared: false,
+            written_back: 0,
+            left_alone: false,
+            lost: None,
+        }
+    }
+}
+
+/// How to export.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct How {
+    /// It is a copy: a cut does not matter.
+    pub is_copy: bool,
+    /// Only to look whether it can be done.
+    pub dry_run: bool,
+    /// What may be given up.
+    pub salvage: Salvage,
 }
 
 /// An export under way.
@@ -60,166 +98,108 @@ pub(super) struct Export {
 /// Makes the log of `image` a conventional one. `is_copy`: a cut does not matter.
 /// `dry_run`: only looks whether it can be done.
 pub fn export(image: &Image, is_copy: bool, dry_run: bool) -> Result<Exported> {
-    let found = inspect(image, None)?;
-    let mut done = Exported {
-        state: found.state,
-        tid: found.tid,
-        commits: 0,
-        blocks: 0,
-        reused_inodes: 0,
-        staging: None,
-        replayed: false,
-        resumed: false,
-        bit_cleared: image.sb.has_bytelog() && found.state != State::Clean,
-    };
-    if let (Some(later), State::Later) = (&found.damage, found.state) {
-        let error = Error::refused(image.journal.store.name(), &later.reason);
-        return Err(
-            error.remedy("use the bytelog export of that version, or mount with its module")
-        );
-    }
-    if let Some(damage) = &found.damage {
-        let error = Error::refused(
-            image.journal.store.name(),
-            format_args!("the log is damaged: {}", damage.reason),
-        );
-        let error = error.remedy(
-            "see bytelog verify; keep a copy, and mount with -o ro,noload to read what was \
-             committed in full",
-        );
-        return Err(match damage.file_offset {
-            Some(offset) => error.at(offset),
-            None => error,
-        });
-    }
-    let tlvs = found.tlvs();
-    if !tlvs.is_empty() {
-        done.commits = found.log.map_or(0, |log| log.commits);
-    }
-    let note = unfinished(
+    let salvage = Salvage::Nothing;
+    export_as(
         image,
-        found.stock.as_ref().map(|stock| stock.blocks),
-        found.tid,
-    )?;
-    done.resumed = note.is_some();
+        &How {
+            is_copy,
+            dry_run,
+            salvage,
+        },
+    )
+}
+
+/// Makes the log of `image` a conventional one.
+pub fn export_as(image: &Image, how: &How) -> Result<Exported> {
+    let found = inspect(image, None)?;
     let (state, used) = (found.state, found.used());
+    let mut done = Exported::of(state, found.tid);
     if state == State::Clean {
         return Ok(done);
     }
-    let needs_replay = found.log.is_some_and(|log| !log.features.is_empty());
-    if let (Some(ring), true) = (&found.ring, needs_replay && !tlvs.is_empty()) {
-        let log = Log {
-            ring,
-            tlvs: &tlvs,
-            state: found.state,
-        };
-        return replayed::export(image, &log, is_copy, dry_run, done);
+    let blocks = found.stock.as_ref().map(|stock| stock.blocks);
+    let note = unfinished(image, blocks, found.tid)?;
+    let has_bit = image.sb.has_bytelog() || image.sb.is_torn() || is_bit_in_ring(image, &found);
+    if !has_bit && !state.is_ours() && note.is_none() && how.salvage != Salvage::Log {
+        done.left_alone = true;
+        return Ok(done);
     }
+    refuse_damage(image, &found, how.salvage)?;
+    done.bit_cleared = has_bit;
+    done.resumed = note.is_some();
+    let drops_all = how.salvage.drops_all(&found);
+    let tlvs = match drops_all {
+        true => Vec::new(),
+        false => found.tlvs(),
+    };
+    if !tlvs.is_empty() {
+        done.commits = found.commits();
+    }
+    done.replayed = !tlvs.is_empty() && !found.features().is_empty();
+    // Stock replay has to be kept from nothing where it gets no log.
+    let for_stock = match done.replayed {
+        true => &[],
+        false => tlvs.as_slice(),
+    };
     let home = match &found.ring {
-        Some(ring) => Some((ring.end, Home::new(image, ring, &tlvs)?)),
+        Some(ring) => Some(Home::new(image, ring, for_stock, how.salvage.wrong())?),
         None => None,
     };
+    done.written_back = home.as_ref().map_or(0, |home| home.ring.transactions());
+    if how.salvage != Salvage::Nothing {
+        done.lost = Some(loss(image, &found, home.as_ref(), drops_all));
+    }
+    drop(found);
+    let home = match home {
+        Some(home) if done.replayed => return replayed::export(image, home, &tlvs, how, done),
+        home => home,
+    };
     let blocks = match &home {
-        Some((tid, home)) if !tlvs.is_empty() => translate(image, &home.tlvs, *tid)?,
+        Some(home) if !tlvs.is_empty() => translate(image, &home.tlvs, home.ring.end)?,
         _ => Vec::new(),
     };
-    done.reused_inodes = home.as_ref().map_or(0, |(_, home)| home.reused);
+    done.reused_inodes = home.as_ref().map_or(0, |home| home.reused);
     done.blocks = u32::try_from(blocks.len()).unwrap_or(u32::MAX);
     let plan = match tlvs.is_empty() {
         true => None,
-        false => Some(room(image, used, done.blocks, is_copy)?),
+        false => Some(room(image, used, done.blocks, how.is_copy)?),
     };
     done.staging = plan.map(|plan| plan.staging);
-    drop(found);
-    if dry_run {
+    if how.dry_run {
         return Ok(done);
     }
-    if let Some((tid, home)) = home {
-        match (plan, note) {
-            // Up to the switch to the conventional log the bit has to come back from
-            // the journal, and then not any more.
-            (Some(plan), _) => {
-                let bit = image.sb.has_bytelog();
-                Export::begin(image, home, tid, bit)?.convert(&plan, &blocks)?;
-            }
-            (None, Some(note)) => {
-                Export::begin(image, home, tid, false)?.back(note.stored_fc_blocks, None)?;
-            }
-            (None, None) => {
-                wipe_opener(image, state)?;
-                Export::begin(image, home, tid, false)?;
-            }
-        }
-        bit::clear_before_recovery(image.store.as_ref())?;
-    } else {
+    let Some(home) = home else {
         bit::write(image.store.as_ref(), false)?;
+        return Ok(done);
+    };
+    let tid = home.ring.end;
+    match (plan, note.filter(|_| !drops_all)) {
+        // Up to the switch to the conventional log the bit has to come back from the
+        // journal, and then not any more.
+        (Some(plan), _) => {
+            let bit = image.sb.has_bytelog();
+            Export::begin(image, home, tid, bit)?.convert(&plan, &blocks)?;
+        }
+        (None, Some(note)) => {
+            Export::begin(image, home, tid, false)?.back(note.stored_fc_blocks, None)?;
+        }
+        (None, None) => {
+            if drops_all || !matches!(state, State::Stock | State::Empty | State::NoArea) {
+                wipe_opener(image)?;
+            }
+            Export::begin(image, home, tid, false)?;
+        }
     }
+    bit::clear_before_recovery(image.store.as_ref())?;
     Ok(done)
 }
 
-/// The note of an export that was cut after its log had become the conventional one.
-fn unfinished(image: &Image, blocks: Option<u32>, tid: Option<u32>) -> Result<Option<Note>> {
-    let Some(behind) = blocks.filter(|blocks| *blocks > 0) else {
-        return Ok(None);
+/// Whether recovery of the ring would set the bit.
+fn is_bit_in_ring(image: &Image, found: &Inspection<'_>) -> bool {
+    let Some(ring) = &found.ring else {
+        return false;
     };
-    let area = Area::new(&image.journal, image.journal.sb.fc_blocks())?;
-    if behind >= area.blocks() {
-        return Ok(None);
-    }
-    let note = Note::decode(&image.journal.read_block(area.first() + behind)?);
-    let mut sb = image.journal.sb.clone();
-    Ok(note.filter(|note| {
-        sb.set_fc_blocks(note.stored_fc_blocks);
-        let ring = sb.maxlen().checked_sub(sb.fc_blocks());
-        Some(note.tid) == tid
-            && behind + 1 < sb.fc_blocks()
-            && ring.is_some_and(|ring| ring >= MIN_RING)
-    }))
-}
-
-fn translate(image: &Image, tlvs: &[u8], tid: u32) -> Result<Vec<Vec<u8>>> {
-    let size = image.sb.block_size();
-    let fail = |cause: String| Error::refused(image.journal.store.name(), cause);
-    let mut translator =
-        Translator::<Crc>::new(tlvs, tid, size as u32).map_err(|error| fail(error.to_string()))?;
-    let mut blocks = Vec::new();
-    loop {
-        let mut block = vec![0; size as usize];
-        match translator.next_block(&mut block) {
-            Ok(true) => blocks.push(block),
-            Ok(false) => return Ok(blocks),
-            Err(error) => return Err(fail(error.to_string())),
-        }
-    }
-}
-
-fn room(image: &Image, used: u64, blocks: u32, is_copy: bool) -> Result<Plan> {
-    let used = u32::try_from(used.div_ceil(image.sb.block_size())).unwrap_or(u32::MAX);
-    let needed = blocks.saturating_add(1);
-    plan::plan(&image.journal.sb, used, needed, is_copy).map_err(|no| {
-        let name = image.journal.store.name();
-        if no.fits_over {
-            Error::refused(
-                name,
-                format_args!(
-                    "{} blocks of fast commits need a place beside the log, and the journal has none",
-                    no.needed
-                ),
-            )
-            .remedy(
-                "export a copy with --to FILE, or mount the filesystem with an ext4 that has ByteLog",
-            )
-        } else {
-            Error::refused(
-                name,
-                format_args!(
-                    "as conventional blocks the log needs {} of them, and the area has {}",
-                    no.needed, no.blocks
-                ),
-            )
-            .remedy("mount the filesystem with an ext4 that has ByteLog")
-        }
-    })
+    Home::new(image, ring, &[], Wrong::Skip).is_ok_and(|home| home.sets_bit)
 }
 
 impl Export {
@@ -400,13 +380,16 @@ impl Export {
     }
 }
 
-/// Without a log to convert: nothing of ours may be left in the area.
-pub(super) fn wipe_opener(image: &Image, state: State) -> Result<()> {
-    if matches!(state, State::Stock | State::Empty | State::NoArea) {
+/// Where there is no log to convert, or none any more: none may be left in the area.
+/// That of another transaction makes stock replay fail, too.
+pub(super) fn wipe_opener(image: &Image) -> Result<()> {
+    let journal = &image.journal;
+    let Ok(area) = Area::new(journal, journal.sb.fc_blocks()) else {
+        return Ok(());
+    };
+    if area.blocks() == 0 {
         return Ok(());
     }
-    let journal = &image.journal;
-    let area = Area::new(journal, journal.sb.fc_blocks())?;
     journal.store.write_at(area.place(0)?, &[0; SECTOR])?;
     journal.store.sync()
 }

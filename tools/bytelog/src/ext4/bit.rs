@@ -6,6 +6,11 @@ use super::superblock::{Superblock, PRIMARY};
 use crate::error::Result;
 use crate::store::Store;
 
+/// The superblock that counts.
+pub fn primary(store: &dyn Store) -> Result<Superblock> {
+    Superblock::read(store, PRIMARY)
+}
+
 /// Sets or clears the bit in the superblock that counts and in its backups, and waits
 /// until that is durable. Those that have it as asked are not written. Returns how many
 /// backups could not be read.

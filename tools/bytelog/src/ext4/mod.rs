@@ -9,4 +9,5 @@
 pub mod bit;
 pub mod group;
 pub mod inode;
+pub mod paths;
 pub mod superblock;

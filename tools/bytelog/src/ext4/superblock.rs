@@ -5,6 +5,7 @@
 use crate::bytes::{join, le16, le32, uuid};
 use crate::crc::{compensate, crc32c};
 use crate::error::{Error, Result};
+use crate::signature;
 use crate::store::{Store, SECTOR};
 
 /// Bytes from the start of the filesystem to the primary superblock.
@@ -34,11 +35,17 @@ const INCOMPAT_EA_INODE: u32 = 0x400;
 const INCOMPAT_CSUM_SEED: u32 = 0x2000;
 const RO_COMPAT_SPARSE_SUPER: u32 = 0x1;
 const RO_COMPAT_GDT_CSUM: u32 = 0x10;
+const RO_COMPAT_QUOTA: u32 = 0x100;
 const RO_COMPAT_BIGALLOC: u32 = 0x200;
 const RO_COMPAT_METADATA_CSUM: u32 = 0x400;
 
+/// The state of a filesystem that was unmounted, and has no errors.
+const STATE_VALID: u16 = 1;
+
 /// Offsets of fields.
 mod field {
+    pub const STATE: usize = 0x3a;
+    pub const BLOCK_GROUP: usize = 0x5a;
     pub const INODES_COUNT: usize = 0x00;
     pub const BLOCKS_COUNT_LO: usize = 0x04;
     pub const FIRST_DATA_BLOCK: usize = 0x14;
@@ -91,12 +98,7 @@ impl Superblock {
             torn: false,
         };
         if le16(&sb.raw, field::MAGIC) != MAGIC {
-            return Err(store
-                .fail(
-                    at,
-                    "no ext4 filesystem: the superblock's magic is not there",
-                )
-                .remedy("for a partition of an image name it with --partition or --offset"));
+            return Err(no_ext4(store, at));
         }
         sb.check_checksum(store, at)?;
         sb.check_sizes().map_err(|what| {
@@ -164,6 +166,66 @@ impl Superblock {
 
     fn rev_level(&self) -> u32 {
         le32(&self.raw, field::REV_LEVEL)
+    }
+
+    /// The backup at block `block`, whatever the size of blocks is.
+    pub fn read_backup(store: &dyn Store, block: u64) -> Result<Self> {
+        for size in (10..=16).map(|bits| 1u64 << bits) {
+            match Self::read(store, block.saturating_mul(size)) {
+                Ok(sb) if sb.block_size() == size && sb.block_group() != 0 => return Ok(sb),
+                _ => continue,
+            }
+        }
+        let error = Error::failed(
+            store.name(),
+            format_args!("there is no backup of the superblock at block {block}"),
+        );
+        Err(error.remedy("mke2fs -n tells where backups are, if it is given the same options"))
+    }
+
+    /// The block with the first backup that is whole, where mke2fs puts one: at the start
+    /// of the second group.
+    pub fn find_backup(store: &dyn Store) -> Option<(u64, Self)> {
+        for size in (10..=16).map(|bits| 1u64 << bits) {
+            let first = u64::from(size == 1024);
+            // The largest groups, which are the usual ones, come first.
+            for bits in (8..=19).rev() {
+                let block = first + (1u64 << bits);
+                if (1u64 << bits) > 8 * size {
+                    continue;
+                }
+                let Ok(sb) = Self::read(store, block * size) else {
+                    continue;
+                };
+                let is_there = sb.block_size() == size
+                    && u64::from(sb.blocks_per_group()) == 1 << bits
+                    && sb.block_group() == 1;
+                if is_there && !sb.is_journal_device() {
+                    return Some((block, sb));
+                }
+            }
+        }
+        None
+    }
+
+    /// The block group that a backup says that it is in; 0 for the primary one.
+    fn block_group(&self) -> u16 {
+        le16(&self.raw, field::BLOCK_GROUP)
+    }
+
+    /// Writes this backup in the place of the primary superblock, of a filesystem that
+    /// needs recovery and a check, and waits until that is durable.
+    pub fn restore(mut self, store: &dyn Store) -> Result<()> {
+        let state = le16(&self.raw, field::STATE) & !STATE_VALID;
+        for (at, value) in [(field::BLOCK_GROUP, 0), (field::STATE, state)] {
+            if let Some(place) = self.raw.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+                *place = value.to_le_bytes();
+            }
+        }
+        self.put(field::INCOMPAT, self.incompat() | INCOMPAT_RECOVER);
+        self.set_bytelog(true);
+        self.write(store, PRIMARY)?;
+        store.sync()
     }
 
     /// Whether a write of this superblock was cut in the middle: its checksum is that
@@ -314,6 +376,11 @@ impl Superblock {
         le32(&self.raw, field::RO_COMPAT) & RO_COMPAT_BIGALLOC != 0
     }
 
+    /// Whether there is quota.
+    pub fn has_quota(&self) -> bool {
+        le32(&self.raw, field::RO_COMPAT) & RO_COMPAT_QUOTA != 0
+    }
+
     /// Whether fast commits are enabled.
     pub fn has_fast_commit(&self) -> bool {
         self.compat() & COMPAT_FAST_COMMIT != 0
@@ -422,6 +489,11 @@ impl Superblock {
         place.copy_from_slice(&sb.raw);
     }
 
+    /// Whether the ByteLog bit is set in a superblock that is in the journal.
+    pub fn has_bit(raw: &[u8]) -> bool {
+        le32(raw, field::INCOMPAT) & DAX_FC_BYTELOG != 0
+    }
+
     /// Bytes from the start of the filesystem to each backup of the superblock.
     pub fn backups(&self) -> Vec<u64> {
         let first = u64::from(self.first_data_block());
@@ -456,6 +528,23 @@ impl Superblock {
             .remedy("check the filesystem with e2fsck -f first"));
         }
         Ok(backup)
+    }
+}
+
+/// An error that says what there is instead.
+fn no_ext4(store: &dyn Store, at: u64) -> Error {
+    let other = signature::of(store);
+    let cause = "no ext4 filesystem: ";
+    match other.filter(|_| at == PRIMARY) {
+        Some((what, remedy)) => store
+            .fail(at, format_args!("{cause}it is {what}"))
+            .remedy(remedy),
+        None => store
+            .fail(
+                at,
+                format_args!("{cause}the superblock's magic is not there"),
+            )
+            .remedy("name the device, image or partition that has the filesystem"),
     }
 }
 

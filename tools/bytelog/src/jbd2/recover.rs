@@ -5,7 +5,7 @@
 
 use super::block;
 use super::journal::Journal;
-use super::scan::{Ring, Scan};
+use super::scan::{damaged, Ring, Scan};
 use super::superblock::Checksums;
 use crate::error::Result;
 use std::collections::{BTreeMap, HashMap};
@@ -13,19 +13,39 @@ use std::collections::{BTreeMap, HashMap};
 /// Blocks as the ring has them: number in the filesystem, and content.
 pub type Blocks = BTreeMap<u64, Vec<u8>>;
 
+/// What to do with blocks of the ring that are not as they were written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// Nothing is recovered.
+    Refuse,
+    /// They are left out, as jbd2 does before it fails.
+    Skip,
+}
+
 /// What recovery writes, of `filesystem_blocks` blocks that there are: the last version
 /// of each block that no later transaction revokes.
-pub fn blocks(journal: &Journal, scan: &Scan, filesystem_blocks: u64) -> Result<Blocks> {
+pub fn blocks(
+    journal: &Journal,
+    scan: &Scan,
+    filesystem_blocks: u64,
+    wrong: Wrong,
+) -> Result<Blocks> {
     let sb = &journal.sb;
-    if sb.checksums() == Checksums::V1 {
+    if sb.checksums() == Checksums::V1 && wrong == Wrong::Refuse {
         return Err(journal
             .refuse(
                 0,
                 "the journal has checksums of the old kind (COMPAT_CHECKSUM)",
             )
-            .remedy("mount the filesystem with an ext4 that has ByteLog instead"));
+            .remedy(
+                "mount the filesystem with an ext4 that has ByteLog instead, or see bytelog export \
+                 --discard-log --dry-run",
+            ));
     }
-    let revoked = revoked(journal, scan)?;
+    let revoked = match (revoked(journal, scan), wrong) {
+        (Err(_), Wrong::Skip) => HashMap::new(),
+        (revoked, _) => revoked?,
+    };
     let mut found = Blocks::new();
     for part in scan.parts.iter().filter(|part| !part.is_revoke) {
         let descriptor = journal.read_block(part.block)?;
@@ -39,18 +59,16 @@ pub fn blocks(journal: &Journal, scan: &Scan, filesystem_blocks: u64) -> Result<
             if is_revoked {
                 continue;
             }
-            let mut data = journal.read_block(at)?;
-            if !block::tag_is_right(sb, &tag, part.tid, &data) {
-                let cause = format!("a block of transaction {} has a wrong checksum", part.tid);
-                return Err(journal
-                    .refuse(at, cause)
-                    .remedy("the journal is damaged: keep a copy, then see e2fsck"));
-            }
+            let mut data = match (block_of(journal, &tag, part.tid, at), wrong) {
+                (Err(_), Wrong::Skip) => continue,
+                (data, _) => data?,
+            };
             if tag.block >= filesystem_blocks {
+                if wrong == Wrong::Skip {
+                    continue;
+                }
                 let cause = format!("it names block {}, beyond the filesystem", tag.block);
-                return Err(journal
-                    .refuse(part.block, cause)
-                    .remedy("the journal is damaged: keep a copy, then see e2fsck"));
+                return Err(damaged(journal, part.block, cause));
             }
             if let Some(start) = data.first_chunk_mut().filter(|_| tag.escaped) {
                 *start = block::MAGIC.to_be_bytes();
@@ -61,15 +79,27 @@ pub fn blocks(journal: &Journal, scan: &Scan, filesystem_blocks: u64) -> Result<
     Ok(found)
 }
 
+/// What block `at` of the ring holds for `tag` of transaction `tid`.
+fn block_of(journal: &Journal, tag: &block::Tag, tid: u32, at: u32) -> Result<Vec<u8>> {
+    let data = journal.read_block(at)?;
+    if block::tag_is_right(&journal.sb, tag, tid, &data) {
+        return Ok(data);
+    }
+    let cause = format!("a block of transaction {tid} has a wrong checksum");
+    Err(damaged(journal, at, cause))
+}
+
 /// The last transaction that revoked each block.
 fn revoked(journal: &Journal, scan: &Scan) -> Result<HashMap<u64, u32>> {
     let mut found = HashMap::new();
     for part in scan.parts.iter().filter(|part| part.is_revoke) {
         let bytes = journal.read_block(part.block)?;
         let blocks = block::revoked(&journal.sb, &bytes).ok_or_else(|| {
-            journal
-                .refuse(part.block, "a revoke block has an impossible length")
-                .remedy("the journal is damaged: keep a copy, then see e2fsck")
+            damaged(
+                journal,
+                part.block,
+                "a revoke block has an impossible length",
+            )
         })?;
         // Parts come in order, so that the last one stays.
         found.extend(blocks.into_iter().map(|block| (block, part.tid)));

@@ -6,7 +6,7 @@
 
 use super::block::{self, Kind};
 use super::journal::Journal;
-use crate::error::Result;
+use crate::error::Error;
 
 /// A part of a transaction that was committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct Scan {
     pub stop: u32,
     /// Descriptor and revoke blocks of the whole transactions, in order.
     pub parts: Vec<Part>,
+    /// Why recovery fails there, if it does: what is behind is damaged.
+    pub fault: Option<Error>,
 }
 
 impl Scan {
@@ -73,7 +75,7 @@ impl<'a> Ring<'a> {
 }
 
 /// Scans the ring of a journal that has something to recover.
-pub fn scan(journal: &Journal) -> Result<Scan> {
+pub fn scan(journal: &Journal) -> Scan {
     let sb = &journal.sb;
     let mut found = Scan {
         first: sb.sequence(),
@@ -81,6 +83,7 @@ pub fn scan(journal: &Journal) -> Result<Scan> {
         head: sb.start(),
         stop: sb.start(),
         parts: Vec::new(),
+        fault: None,
     };
     let mut ring = Ring::at(journal, sb.start());
     let mut open = Vec::new();
@@ -91,10 +94,16 @@ pub fn scan(journal: &Journal) -> Result<Scan> {
     loop {
         let at = ring.step();
         found.stop = at;
-        let bytes = journal.read_block(at)?;
+        let bytes = match journal.read_block(at) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                found.fault = Some(error);
+                return found;
+            }
+        };
         let kind = match block::header(&bytes) {
             Some((kind, tid)) if tid == found.end => kind,
-            _ => return Ok(found),
+            _ => return found,
         };
         let mut passed = 1;
         match kind {
@@ -113,16 +122,15 @@ pub fn scan(journal: &Journal) -> Result<Scan> {
                 let time = block::commit_time(&bytes);
                 let right = block::commit_is_right(sb, &bytes);
                 if (doubtful || !right) && time < last_time {
-                    return Ok(found);
+                    return found;
                 }
                 if doubtful || (!right && !sb.has_async_commit()) {
                     let cause = format!("transaction {} has a wrong checksum", found.end);
-                    return Err(journal
-                        .refuse(at, cause)
-                        .remedy("the journal is damaged: keep a copy, then see e2fsck"));
+                    found.fault = Some(damaged(journal, at, cause));
+                    return found;
                 }
                 if !right {
-                    return Ok(found);
+                    return found;
                 }
                 let tid = found.end;
                 let parts = open.drain(..).map(|(block, is_revoke)| Part {
@@ -135,15 +143,22 @@ pub fn scan(journal: &Journal) -> Result<Scan> {
                 found.end = found.end.wrapping_add(1);
                 found.head = ring.next;
             }
-            Kind::Other(_) => return Ok(found),
+            Kind::Other(_) => return found,
         }
         left = match left.checked_sub(passed) {
             Some(left) => left,
             None => {
-                return Err(journal
-                    .refuse(at, "the journal's ring has no end")
-                    .remedy("the journal is damaged: keep a copy, then see e2fsck"))
+                found.fault = Some(damaged(journal, at, "the journal's ring has no end"));
+                return found;
             }
         };
     }
+}
+
+/// An error about block `at` of the ring.
+pub(super) fn damaged(journal: &Journal, at: u32, cause: impl std::fmt::Display) -> Error {
+    journal.refuse(at, cause).remedy(
+        "the journal is damaged: keep a copy; without a ByteLog see e2fsck, with one see \
+         bytelog export --discard-log --dry-run",
+    )
 }

@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::jbd2::area::Area;
 use crate::jbd2::scan::{scan, Scan};
-use bytelog::crc::chain_seed;
 use bytelog::error::ReadError;
+use bytelog::features::Features;
 use bytelog::geometry::BlockSize;
 use bytelog::opener::{Block0, Opener, Prefix, OPENER_LEN};
 use bytelog::reader::{read_log, Expected, Found, Log, ReadArea, Sink, SCRATCH_LEN};
@@ -45,9 +45,19 @@ pub enum State {
     Later,
     /// A ByteLog that cannot be replayed.
     Damaged,
+    /// Recovery fails before it comes to fast commits.
+    JournalDamaged,
 }
 
 impl State {
+    /// Whether something in the area is ByteLog's that a stock replay must not meet.
+    pub fn is_ours(self) -> bool {
+        matches!(
+            self,
+            Self::Stale | Self::TornOpener | Self::V1 | Self::V2 | Self::Later | Self::Damaged
+        )
+    }
+
     /// In words.
     pub fn text(self) -> &'static str {
         match self {
@@ -62,6 +72,7 @@ impl State {
             Self::V2 => "ByteLog, version 2",
             Self::Later => "ByteLog, of a later version",
             Self::Damaged => "ByteLog, damaged",
+            Self::JournalDamaged => "not looked at: the journal's full commits are damaged",
         }
     }
 }
@@ -174,12 +185,13 @@ pub fn inspect(image: &Image, tid: Option<u32>) -> Result<Inspection<'_>> {
     };
     found.opener = found.read_opener(image)?;
     if image.is_dirty() && journal.sb.start() != 0 {
-        found.ring = Some(scan(journal)?);
+        found.ring = Some(scan(journal));
     }
     let expected = found.ring.as_ref().map(|ring| ring.end);
     found.state = match (image.is_dirty(), expected) {
         (false, _) => State::Clean,
         (true, None) => State::NothingCommitted,
+        _ if found.journal_fault().is_some() => State::JournalDamaged,
         _ if !journal.sb.has_fast_commit() => State::NoArea,
         _ => State::Empty,
     };
@@ -194,6 +206,16 @@ pub fn inspect(image: &Image, tid: Option<u32>) -> Result<Inspection<'_>> {
 }
 
 impl Inspection<'_> {
+    /// Why recovery of the journal's full commits fails, if it does.
+    pub fn journal_fault(&self) -> Option<&Error> {
+        self.ring.as_ref()?.fault.as_ref()
+    }
+
+    /// The transaction that recovery ends before; 0 if there is nothing to recover.
+    pub fn end(&self) -> u32 {
+        self.ring.as_ref().map_or(0, |ring| ring.end)
+    }
+
     /// The area, or an error that says that there is none.
     pub fn area(&self, image: &Image) -> Result<&Area<'_>> {
         self.area.as_ref().ok_or_else(|| {
@@ -207,7 +229,10 @@ impl Inspection<'_> {
             return Ok(None);
         };
         let mut prefix = [0; OPENER_LEN];
-        area.copy_out(0, &mut prefix)?;
+        if area.copy_out(0, &mut prefix).is_err() {
+            // Whether that matters is seen where it is read as a log.
+            return Ok(None);
+        }
         let size = BlockSize::new(image.sb.block_size() as u32);
         let size = size.map_err(|error| Error::refused(image.store.name(), error))?;
         Ok(match Prefix::new(&prefix).classify::<Crc>(size) {
@@ -232,12 +257,16 @@ impl Inspection<'_> {
         let area = self.area(image)?;
         let read = read_log::<Crc, _, _>(area, &expected, &mut scratch, &mut keep);
         if read.as_ref().is_ok_and(|log| log.found == Found::Stock) {
-            self.stock = Some(stock::scan(area, block_size as usize, tid)?);
+            match stock::scan(area, block_size as usize, tid) {
+                Ok(log) => self.stock = Some(log),
+                Err(error) => self.damage = Some(self.finding(0, error.cause)),
+            }
         }
         match read {
             Ok(log) => {
                 self.state = match log.found {
                     Found::Empty => State::Empty,
+                    Found::Stock if self.damage.is_some() => State::Damaged,
                     Found::Stock => State::Stock,
                     Found::Stale { .. } => State::Stale,
                     Found::Torn => State::TornOpener,
@@ -247,13 +276,16 @@ impl Inspection<'_> {
                 self.torn = self.torn_end(&log, tid)?;
                 self.log = Some(log);
             }
-            Err(ReadError::Area { error, .. }) => return Err(error),
             Err(error) => {
                 self.state = match error {
                     ReadError::Features(_) => State::Later,
                     _ => State::Damaged,
                 };
                 let (offset, reason) = match error {
+                    // Such as a line of persistent memory that is lost.
+                    ReadError::Area { offset, error } => {
+                        (offset, format!("it cannot be read: {}", error.cause))
+                    }
                     ReadError::Damaged { offset, damage } => (offset, damage.to_string()),
                     other => (0, other.to_string()),
                 };
@@ -261,7 +293,8 @@ impl Inspection<'_> {
             }
         }
         self.entries = keep.entries;
-        self.look_beyond(image)
+        self.look_beyond(image, tid);
+        Ok(())
     }
 
     fn finding(&self, offset: u64, reason: String) -> Finding {
@@ -295,25 +328,26 @@ impl Inspection<'_> {
         Ok(finding.filter(|_| of_this_log))
     }
 
-    fn look_beyond(&mut self, image: &Image) -> Result<()> {
+    fn look_beyond(&mut self, image: &Image, tid: u32) {
         let finding = self.damage.as_ref().or(self.torn.as_ref());
-        let (Some(finding), Some(opener), Some(area)) = (finding, self.opener, &self.area) else {
-            return Ok(());
+        let (Some(finding), Some(area)) = (finding, &self.area) else {
+            return;
         };
+        // Under a torn opener lie the records of an older log.
+        if self.opener.is_none() && self.damage.is_none() {
+            return;
+        }
         let block_size = image.sb.block_size();
         let from = finding.offset.max(block_size);
         let max_tlv = block_size as usize - bytelog::tlv::TL_LEN;
         // Version 1 records have no nonce; what is wrong with them has been said.
         let log = survivors::LogId {
-            tid: opener.tid,
-            nonce: opener.nonce,
-            chain: match self.entries.last() {
-                Some(last) => last.record.header_crc(),
-                None => chain_seed::<Crc>(&image.sb.uuid(), opener.tid, opener.nonce),
-            },
+            tid,
+            uuid: &image.sb.uuid(),
+            nonce: self.opener.map(|opener| opener.nonce),
+            chain: self.entries.last().map(|last| last.record.header_crc()),
         };
-        self.survivors = survivors::find(area, from, &log, max_tlv)?;
-        Ok(())
+        self.survivors = survivors::find(area, from, &log, max_tlv);
     }
 
     /// Records of sealed commits.
@@ -327,8 +361,25 @@ impl Inspection<'_> {
         payloads.collect::<Vec<_>>().concat()
     }
 
-    /// Bytes of the area that the log takes, opener block included.
+    /// What the log may contain that stock replay cannot do. A damaged log says so, too.
+    pub fn features(&self) -> Features {
+        match (self.state, self.opener) {
+            (State::V2 | State::Damaged, Some(opener)) => opener.features,
+            _ => Features::default(),
+        }
+    }
+
+    /// Sealed commits.
+    pub fn commits(&self) -> u32 {
+        let commits = self.sealed().map(|entry| entry.commit);
+        commits.max().unwrap_or(0)
+    }
+
+    /// Bytes of the area that the log takes up to the end of the last sealed commit,
+    /// opener block included.
     pub fn used(&self) -> u64 {
-        self.log.map_or(0, |log| log.head)
+        let ends = self.sealed();
+        let ends = ends.map(|entry| entry.offset + entry.record.record_len() as u64);
+        ends.max().or(self.log.map(|log| log.head)).unwrap_or(0)
     }
 }

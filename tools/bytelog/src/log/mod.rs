@@ -5,5 +5,6 @@
 pub mod describe;
 pub mod features;
 pub mod inspect;
+pub mod loss;
 pub mod stock;
 pub mod survivors;

@@ -20,8 +20,26 @@ pub struct StockLog {
     /// Its TLVs put together, without those that only frame blocks.
     #[serde(skip)]
     pub tlvs: Vec<u8>,
+    /// Each of them.
+    #[serde(skip)]
+    pub each: Vec<StockCommit>,
     /// Why ext4 would fail to mount instead.
     pub fault: Option<&'static str>,
+}
+
+/// A fast commit in stock format.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StockCommit {
+    /// Bytes from the start of the area to its first TLV.
+    pub offset: u64,
+    /// Bytes from the start of the area to its TAIL.
+    pub tail: u64,
+    /// Whether it begins with a HEAD, as the first of a transaction does.
+    pub has_head: bool,
+    /// Checksum in its TAIL.
+    pub crc: u32,
+    /// Its TLVs, without those that only frame blocks.
+    pub tlvs: Vec<u8>,
 }
 
 /// How far the scan has come.
@@ -29,8 +47,8 @@ struct Scanner {
     tid: u32,
     crc: u32,
     log: StockLog,
-    /// TLVs since the last TAIL.
-    open: Vec<u8>,
+    /// What came since the last TAIL.
+    open: StockCommit,
 }
 
 /// What to do after a block.
@@ -48,7 +66,7 @@ where
         tid,
         crc: 0,
         log: StockLog::default(),
-        open: Vec::new(),
+        open: StockCommit::default(),
     };
     let mut block = vec![0; block_size];
     let blocks = area.len() / block_size as u64;
@@ -87,6 +105,7 @@ impl Scanner {
                 return self.stop("a TLV of an impossible length");
             }
             let (tlv, behind) = rest.split_at(TL_LEN + len);
+            let at = u64::from(number) * block.len() as u64 + (block.len() - rest.len()) as u64;
             match tag {
                 Tag::Head => {
                     if le32(value, 0) != 0 {
@@ -97,6 +116,7 @@ impl Scanner {
                         return Next::Stop;
                     }
                     self.crc = crc32c(self.crc, tlv);
+                    self.open.has_head = true;
                 }
                 Tag::Tail => {
                     let covered = tlv.get(..TL_LEN + 4).unwrap_or_default();
@@ -107,12 +127,17 @@ impl Scanner {
                     self.crc = 0;
                     self.log.commits += 1;
                     self.log.blocks = number + 1;
-                    self.log.tlvs.append(&mut self.open);
+                    self.open.tail = at;
+                    self.open.crc = crc;
+                    let done = std::mem::take(&mut self.open);
+                    self.log.tlvs.extend_from_slice(&done.tlvs);
+                    self.log.each.push(done);
+                    self.open.offset = at + tlv.len() as u64;
                 }
                 _ => {
                     self.crc = crc32c(self.crc, tlv);
                     if tag != Tag::Pad {
-                        self.open.extend_from_slice(tlv);
+                        self.open.tlvs.extend_from_slice(tlv);
                     }
                 }
             }

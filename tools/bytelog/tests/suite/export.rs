@@ -6,10 +6,12 @@
 use crate::cuts::{cuts, Cut};
 use crate::fixture::{e2fsck, open, Dir, Fixture, Made};
 use crate::forge::{
-    crashed, crashed_on_stock, crashed_on_v1, read_area, tlvs, write_area, Crash, ON,
+    crashed, crashed_on_stock, crashed_on_v1, edit_journal, full_commits, mark_dirty,
+    on_stock_with_full_commits, read_area, tlvs, write_area, Crash, ON,
 };
 use crate::ram::{Bytes, Ram};
 use crate::reuse;
+use crate::snapshots::run;
 use bytelog_cli::error::Error;
 use bytelog_cli::export::plan::Staging;
 use bytelog_cli::export::{export, Exported};
@@ -109,11 +111,6 @@ fn nothing_to_convert() {
     assert_eq!((done.state, done.commits), (State::V2, 0));
     assert_eq!(log_of(&after).0, State::Empty);
     everything_is_there(&after, &[]);
-    // A stock log stays.
-    let image = crashed_on_stock(&fixture);
-    let (done, after) = exported(&image).unwrap();
-    assert_eq!((done.state, done.bit_cleared), (State::Stock, false));
-    everything_is_there(&after, &fixture.files);
     // A clean filesystem is not written to.
     let ram = Ram::new(fixture.empty.clone());
     let done = export(&open(ram.clone()).unwrap(), false, false).unwrap();
@@ -255,4 +252,58 @@ fn version_1_is_exported() {
     assert_eq!(done.commits, 1);
     assert_eq!(log_of(&after), (State::Stock, tlvs.concat(), false));
     everything_is_there(&after, &fixture.files);
+}
+
+/// What has nothing of ByteLog is not written to, and that is said.
+#[test]
+fn nothing_of_bytelog_is_left_alone() {
+    let fixture = Fixture::new(TIGHT, 3);
+    let mut no_area = on_stock_with_full_commits(&fixture);
+    edit_journal(&mut no_area, &[(0x28, 0x12)]);
+    let mut broken = on_stock_with_full_commits(&fixture);
+    let opened = open(Ram::new(broken.clone())).unwrap();
+    let end = inspect(&opened, None).unwrap().ring.unwrap().parts[1].block;
+    broken.write(opened.journal.place(end).unwrap() + 4000, &[1]);
+    for (image, state) in [
+        (crashed_on_stock(&fixture), State::Stock),
+        (on_stock_with_full_commits(&fixture), State::Empty),
+        (no_area, State::NoArea),
+        (broken, State::JournalDamaged),
+    ] {
+        let ram = Ram::new(image.clone());
+        let done = export(&open(ram.clone()).unwrap(), false, false).unwrap();
+        assert_eq!((done.state, done.left_alone), (state, true));
+        assert!(ram.ops.borrow().is_empty());
+        for args in [&["export"][..], &["export", "--dry-run"]] {
+            let said = run(&image, args);
+            assert!(
+                said.contains("left alone") && said.ends_with("exit 0\n"),
+                "{said}"
+            );
+        }
+        let said = run(&image, &["--json", "export"]);
+        assert!(said.contains("\"left_alone\": true"), "{said}");
+    }
+}
+
+/// Where the bit has to go, so has the ring, and that is said before and after.
+#[test]
+fn what_is_written_back_is_said() {
+    let fixture = Fixture::new(TIGHT, 3);
+    let mut image = fixture.empty.clone();
+    full_commits(&mut image, &fixture, true);
+    mark_dirty(&mut image, true);
+    let said = run(&image, &["export", "--dry-run"]);
+    assert!(
+        said.contains("2 full commits of the journal would be written back"),
+        "{said}"
+    );
+    let said = run(&image, &["--json", "export", "--dry-run"]);
+    assert!(said.contains("\"written_back\": 2"), "{said}");
+    let said = run(&image, &["export"]);
+    assert!(
+        said.contains("2 full commits of the journal now written back"),
+        "{said}"
+    );
+    assert!(said.contains("feature bit 0x40000 cleared"), "{said}");
 }

@@ -242,14 +242,26 @@ pub fn crashed(fixture: &Fixture, crash: Crash) -> Bytes {
 
 /// `image`, crashed with a log of one fast commit.
 pub fn with_log(image: &Bytes, tlvs: &[Vec<u8>]) -> Bytes {
+    with_commits(image, &[tlvs])
+}
+
+/// `image`, crashed with a log of these fast commits.
+pub fn with_commits(image: &Bytes, commits: &[&[Vec<u8>]]) -> Bytes {
     let mut image = image.clone();
     mark_dirty(&mut image, true);
     empty_ring(&mut image, TID);
-    let mut area = AreaRam(read_area(&image));
-    let mut writer = writer(&image, area.0.len(), TID);
-    commit(&mut writer, &mut area, tlvs);
-    write_area(&mut image, &area.0);
+    put_log(&mut image, TID, commits);
     image
+}
+
+/// Puts a log of transaction `tid` into the area.
+pub fn put_log(image: &mut Bytes, tid: u32, commits: &[&[Vec<u8>]]) {
+    let mut area = AreaRam(read_area(image));
+    let mut writer = writer(image, area.0.len(), tid);
+    for tlvs in commits {
+        commit(&mut writer, &mut area, tlvs);
+    }
+    write_area(image, &area.0);
 }
 
 /// The same with a log in stock format instead.
@@ -266,6 +278,14 @@ pub fn with_stock_log(image: &Bytes, tlvs: &[Vec<u8>]) -> Bytes {
         }
     }
     write_area(&mut image, &area);
+    image
+}
+
+/// The filesystem of `fixture`, crashed with full commits and no fast one.
+pub fn on_stock_with_full_commits(fixture: &Fixture) -> Bytes {
+    let mut image = fixture.empty.clone();
+    full_commits(&mut image, fixture, false);
+    mark_dirty(&mut image, false);
     image
 }
 

@@ -30,32 +30,38 @@ impl Drop for Seed {
 }
 
 /// Where damage does most.
-struct Target {
-    at: u64,
+pub struct Target {
+    pub at: u64,
     len: u64,
 }
 
-fn targets(image: &Bytes) -> Vec<Target> {
+pub fn targets(image: &Bytes) -> Vec<Target> {
     let opened = open(Ram::new(image.clone())).unwrap();
+    let block = opened.sb.block_size();
+    let descs = (u64::from(opened.sb.first_data_block()) + 1) * block;
     let mut desc = [0; 64];
-    image.read(4096, &mut desc);
-    let inode = u64::from(le32(&desc, 8)) * 4096 + 7 * 256;
-    let area = opened.journal.sb.maxlen() - opened.journal.sb.fc_blocks() + 1;
+    image.read(descs, &mut desc);
+    let inode = u64::from(le32(&desc, 8)) * block + 7 * u64::from(opened.sb.inode_size());
+    let area = opened.journal.sb.maxlen() - opened.journal.sb.fc_blocks();
     let place = |block| opened.journal.place(block).unwrap();
     let target = |at, len| Target { at, len };
     vec![
         target(1024, 1024),
-        target(4096, 64),
+        target(descs, 64),
         target(inode, 160),
         target(opened.journal.sb_at, 256),
         target(place(1), 6 * 4096),
-        target(place(area), 128),
-        target(place(area + 1), 3 * 4096),
+        // Where the area has a block at all: the first that is set aside is not used.
+        target(place(area.min(opened.journal.sb.maxlen() - 2) + 1), 128),
+        target(
+            place(area.min(opened.journal.sb.maxlen() - 3) + 2),
+            3 * 1024,
+        ),
     ]
 }
 
 /// Puts the checksums of the superblocks right, so that damage goes further than they.
-fn seal(image: &mut Bytes, journal: u64) {
+pub fn seal(image: &mut Bytes, journal: u64) {
     let mut sb = vec![0; 1024];
     image.read(1024, &mut sb);
     let crc = Crc::update(!0, &sb[..0x3fc]);
@@ -66,7 +72,7 @@ fn seal(image: &mut Bytes, journal: u64) {
     image.write(journal + 0xfc, &crc.to_be_bytes());
 }
 
-fn damage(image: &mut Bytes, targets: &[Target], rng: &mut Rng) {
+pub fn damage(image: &mut Bytes, targets: &[Target], rng: &mut Rng) {
     for _ in 0..rng.usize(1..5) {
         let target = &targets[rng.usize(..targets.len())];
         let at = target.at + rng.u64(..target.len);

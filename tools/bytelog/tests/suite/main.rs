@@ -10,6 +10,7 @@
     clippy::unwrap_used
 )]
 
+mod backup;
 mod common;
 mod completions;
 mod cuts;
@@ -21,15 +22,21 @@ mod fixture;
 mod forge;
 mod fsck;
 mod fuzz;
+mod fuzz_commands;
 mod golden;
+mod locks;
 mod output;
 mod partition;
 mod ram;
 mod replay;
 mod replayed;
 mod replayed_fuzz;
+mod replayed_salvage;
 mod reuse;
+mod said;
+mod salvage;
 mod snapshots;
+mod stale;
 mod stat;
 mod terminal;
 mod tree;

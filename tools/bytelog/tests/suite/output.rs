@@ -16,7 +16,7 @@ const COMMANDS: [&str; 7] = [
     "completions bash",
     "info disk.img",
     "--json verify disk.img",
-    "fsck disk.img -- -f",
+    "--json fsck disk.img -- -fn",
 ];
 
 /// Exit status and errors of the command with `stdout`.

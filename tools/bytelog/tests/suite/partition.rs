@@ -88,6 +88,23 @@ fn with_mbr(dir: &Dir) -> File {
     file
 }
 
+/// A kind of partition table.
+#[derive(Clone, Copy)]
+pub enum Table {
+    Mbr,
+    Gpt512,
+    Gpt4096,
+}
+
+/// `disk.img` with such a table.
+pub fn disk_with(dir: &Dir, table: Table) -> File {
+    match table {
+        Table::Mbr => with_mbr(dir),
+        Table::Gpt512 => with_gpt(dir, LogicalBlockSize::Lb512),
+        Table::Gpt4096 => with_gpt(dir, LogicalBlockSize::Lb4096),
+    }
+}
+
 fn put(file: &File, fixture: &Fixture) {
     let image = crashed(fixture, ON).whole();
     file.write_all_at(&image, START).unwrap();
@@ -121,7 +138,12 @@ fn export_and_check(dir: &Dir, fixture: &Fixture, how: &[&str]) {
     );
     let said = run_at(&path, &["export"], how);
     assert!(said.ends_with("exit 0\n"), "{said}");
-    assert!(around(&path) == before && around(&dir.path("copy.img")) == before);
+    assert!(around(&path) == before);
+    // The copy is of the filesystem alone.
+    let copy = fs::read(dir.path("copy.img")).unwrap();
+    assert_eq!(copy.len() as u64, SIZE);
+    let (status, said, there) = e2fsck(&copy, &fixture.files, dir);
+    assert!(status <= 1 && there == [true; 7], "{status} {said}");
     cut_out(dir, &dir.path("alone.img"));
     let alone = fs::read(dir.path("alone.img")).unwrap();
     let (status, said, there) = e2fsck(&alone, &fixture.files, dir);
@@ -190,6 +212,26 @@ fn places() {
     let first = [entry(0x83, MIB, SIZE), entry(0x05, 0, 9 * MIB)];
     write_table(&file, 2 * MIB, &first);
     assert!(find(&path, 6).is_err());
+}
+
+/// An MBR counts in the disk's sectors, of which an image says nothing.
+#[test]
+fn of_an_mbr_of_large_sectors() {
+    let dir = Dir::new();
+    let file = disk(&dir);
+    let mut large = entry(0x83, 0, 0);
+    large[8..12].copy_from_slice(&((START / 4096) as u32).to_le_bytes());
+    large[12..].copy_from_slice(&((SIZE / 4096) as u32).to_le_bytes());
+    write_table(&file, 0, &[large]);
+    put(&file, &Fixture::new("-b 4096", 3));
+    let found = find(&dir.path("disk.img"), 1).unwrap();
+    assert_eq!(
+        found,
+        Partition {
+            offset: START,
+            len: SIZE
+        }
+    );
 }
 
 #[test]

@@ -93,6 +93,8 @@ impl Bytes {
 pub struct Ram {
     pub bytes: RefCell<Bytes>,
     pub ops: RefCell<Vec<Op>>,
+    /// What cannot be read until it is written.
+    lost: RefCell<Vec<(u64, u64)>>,
 }
 
 impl Ram {
@@ -100,7 +102,13 @@ impl Ram {
         Rc::new(Self {
             bytes: RefCell::new(bytes),
             ops: RefCell::new(Vec::new()),
+            lost: RefCell::default(),
         })
+    }
+
+    /// Has `len` bytes at `at` be lost, as persistent memory loses lines.
+    pub fn lose(&self, at: u64, len: u64) {
+        self.lost.borrow_mut().push((at, at + len));
     }
 }
 
@@ -118,6 +126,15 @@ impl Store for Ram {
         if end.is_none_or(|end| end > self.len()) {
             return Err(Error::refused("ram", "beyond the end").at(at));
         }
+        let end = at + buf.len() as u64;
+        if self
+            .lost
+            .borrow()
+            .iter()
+            .any(|(from, to)| at < *to && *from < end)
+        {
+            return Err(Error::failed("ram", "Input/output error").at(at));
+        }
         self.bytes.borrow().read(at, buf);
         Ok(())
     }
@@ -129,6 +146,10 @@ impl Store for Ram {
             "write beyond the end"
         );
         self.bytes.borrow_mut().write(at, bytes);
+        let end = at + bytes.len() as u64;
+        self.lost
+            .borrow_mut()
+            .retain(|(from, to)| *from < at || *to > end);
         let bytes = bytes.to_vec();
         self.ops.borrow_mut().push(Op::Write { at, bytes });
         Ok(())

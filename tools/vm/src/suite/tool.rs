@@ -20,6 +20,10 @@ pub const TESTS: &[Test] = &[
         name: "export-of-fragmented-and-external-journals",
         run: odd_journals,
     },
+    Test {
+        name: "map-of-a-mounted-filesystem",
+        run: mounted_map,
+    },
 ];
 
 /// The copy of a filesystem that e2fsck and fuse2fs look at.
@@ -196,6 +200,36 @@ fn odd_journals(lab: &mut Lab) -> Result<()> {
     cut(lab, &mut cases, 80)?;
     for case in &cases {
         stock_replays(lab, case)?;
+    }
+    Ok(())
+}
+
+/// Stores through DAX pass the block device's page cache by: what is read twice from a
+/// mounted device is what is there now.
+fn mounted_map(lab: &mut Lab) -> Result<()> {
+    lab.with(Ext4::ByteLog)?;
+    for dev in lab.pmem()? {
+        lab.mkfs(&dev, LARGE_LOG, "128M")?;
+        lab.mount(&dev, "commit=600,dax_fc_bytelog=on")?;
+        lab.must_run("sync")?;
+        let map = format!("bytelog map {}", dev.path());
+        let mut before = lab.must_run(&map)?;
+        for round in 0..3 {
+            let files = (0..100).map(|i| {
+                let dir = dev.dir();
+                format!("dd if=/dev/zero of={dir}/{round}-{i} bs=1 count=1 conv=fsync\n")
+            });
+            lab.must_run_with("sh -e", &files.collect::<String>())?;
+            let after = lab.must_run(&map)?;
+            let records = |map: &str| map.matches(|cell: char| cell.is_ascii_uppercase()).count();
+            ensure!(
+                records(&after) > records(&before),
+                "{} fsyncs are not on the map: {after}",
+                100 * (round + 1)
+            );
+            before = after;
+        }
+        lab.umount(&dev.dir())?;
     }
     Ok(())
 }

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an export gives up when it is asked to, and what that loses.
+
+use super::home::Home;
+use super::steps::Exported;
+use crate::error::{Error, Result};
+use crate::ext4::bit;
+use crate::ext4::paths::paths;
+use crate::image::Image;
+use crate::jbd2::recover::Wrong;
+use crate::log::inspect::{Inspection, State};
+use crate::log::loss::{Given, Loss};
+use crate::store::Store;
+
+/// What may be given up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Salvage {
+    /// Nothing: a damaged log is refused.
+    #[default]
+    Nothing,
+    /// What is at and behind the damage.
+    BehindDamage,
+    /// All fast commits, and whatever of the journal cannot be read.
+    Log,
+}
+
+impl Salvage {
+    /// Whether no fast commit is kept of what was `found`.
+    pub fn drops_all(self, found: &Inspection<'_>) -> bool {
+        match self {
+            Self::Nothing => false,
+            // Fast commits continue the last full commit, which is missing then.
+            Self::BehindDamage => found.journal_fault().is_some(),
+            Self::Log => true,
+        }
+    }
+
+    /// What to do with blocks of the ring that are not as they were written.
+    pub fn wrong(self) -> Wrong {
+        match self {
+            Self::Nothing => Wrong::Refuse,
+            Self::BehindDamage | Self::Log => Wrong::Skip,
+        }
+    }
+}
+
+/// An error if the journal or the log is damaged and `salvage` does not give that up. A
+/// log of a later version is not damaged: nobody knows what is in front of what in it.
+pub fn refuse_damage(image: &Image, found: &Inspection<'_>, salvage: Salvage) -> Result<()> {
+    if let (Some(later), State::Later) = (&found.damage, found.state) {
+        let error = Error::refused(image.journal.store.name(), &later.reason).remedy(
+            "use the bytelog export of that version, or mount with its module; --discard-log gives \
+             the log up",
+        );
+        return match salvage {
+            Salvage::Log => Ok(()),
+            _ => Err(error),
+        };
+    }
+    if salvage != Salvage::Nothing {
+        return Ok(());
+    }
+    if let Some(fault) = found.journal_fault() {
+        return Err(fault.clone());
+    }
+    let Some(damage) = &found.damage else {
+        return Ok(());
+    };
+    let error = Error::refused(
+        image.journal.store.name(),
+        format_args!("the log is damaged: {}", damage.reason),
+    );
+    let error = error.remedy(
+        "see bytelog verify, and keep a copy; --up-to-damage exports what is in front of the damage, \
+         --discard-log nothing, and either with --dry-run tells what would be lost",
+    );
+    Err(match damage.file_offset {
+        Some(offset) => error.at(offset),
+        None => error,
+    })
+}
+
+/// What is lost of what was `found`; `home` has the filesystem as recovery would leave it.
+pub fn loss(image: &Image, found: &Inspection<'_>, home: Option<&Home>, all: bool) -> Loss {
+    let max_tlv = (image.sb.block_size() as usize).saturating_sub(bytelog::tlv::TL_LEN);
+    let given = Given::of(found, all, max_tlv);
+    let wanted = given.wanted();
+    let paths = match home {
+        Some(home) => paths(&home.recovered(image), &image.sb, &wanted),
+        None => paths(image.store.as_ref(), &image.sb, &wanted),
+    };
+    given.told(&paths)
+}
+
+/// Clears the feature bit of the filesystem on `store`, whose journal cannot be read for
+/// `cause`: all that is in the journal is given up.
+pub fn without_journal(store: &dyn Store, cause: &Error, dry_run: bool) -> Result<Exported> {
+    let sb = bit::primary(store)?;
+    let is_set = sb.has_bytelog() || sb.is_torn();
+    if is_set && !dry_run {
+        bit::write(store, false)?;
+    }
+    Ok(Exported {
+        lost: Some(Loss {
+            unreadable: vec![format!("the journal: {}", cause.cause)],
+            ..Loss::default()
+        }),
+        bit_cleared: is_set,
+        ..Exported::of(State::JournalDamaged, None)
+    })
+}
