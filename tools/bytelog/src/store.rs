@@ -13,6 +13,10 @@ use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
+/// Bytes of the largest page that a kernel has. Of a page that is asked for in part nothing
+/// is taken away.
+const LARGEST_PAGE: u64 = 1 << 16;
+
 /// Bytes that are written together or not at all, whatever happens to the power.
 pub const SECTOR: usize = 512;
 
@@ -264,8 +268,10 @@ impl Store for FileStore {
         if self.goes_stale {
             // Takes cached pages away, so that the read goes to the medium. Those that
             // cannot be taken away are dirty or the mounted filesystem's own: not stale.
-            let len = NonZeroU64::new(buf.len() as u64);
-            let _ = fadvise(&self.file, place, len, Advice::DontNeed);
+            let start = place & !(LARGEST_PAGE - 1);
+            let end = place.saturating_add(buf.len() as u64);
+            let len = NonZeroU64::new(end.next_multiple_of(LARGEST_PAGE) - start);
+            let _ = fadvise(&self.file, start, len, Advice::DontNeed);
         }
         self.file
             .read_exact_at(buf, place)
