@@ -278,7 +278,8 @@ mod tests {
         let names: std::collections::BTreeSet<_> = (0..plan.workloads())
             .map(|number| plan.workload(number).to_string())
             .collect();
-        assert_eq!(names.len(), 12 * (16 + 256) + 3);
+        let actions = Action::ALL.len();
+        assert_eq!(names.len(), 12 * (actions + actions * actions) + 3);
         assert!(names.contains("needs-flush/older-life/8x4096/many,fails:2"));
     }
 
