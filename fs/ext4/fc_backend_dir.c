@@ -30,7 +30,8 @@ bool ext4_fc_backend_track_dir(handle_t *handle, struct inode *dir)
 	if (!EXT4_SB(dir->i_sb)->s_fc_backend_active)
 		return false;
 	/* Replay makes blocks for directories with extents only. */
-	if (!ext4_test_inode_flag(dir, EXT4_INODE_EXTENTS)) {
+	if (!ext4_test_inode_flag(dir, EXT4_INODE_EXTENTS) &&
+	    !ext4_fc_backend_unfinished(dir)) {
 		ext4_fc_backend_mark_ineligible(dir->i_sb, EXT4_FC_REASON_DIRECTORY,
 						handle);
 		return false;
