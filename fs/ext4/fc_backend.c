@@ -213,7 +213,7 @@ void ext4_fc_backend_detach(struct super_block *sb)
 
 /*
  * The feature bit goes with needs_recovery, in the same superblock write, so
- * that whoever cannot read the log stays away from it while there is one.
+ * that a kernel or a tool that cannot read the log refuses the filesystem meanwhile.
  */
 void ext4_fc_backend_mark_dirty(struct super_block *sb)
 {

@@ -79,7 +79,7 @@ void *ext4_fc_backend_priv(struct super_block *sb);
 
 /*
  * From the replay callback, before the scan: the log that follows is of a backend.
- * Whoever has lost a name there and is not gone is logged behind it, with its links.
+ * Every live inode that an UNLINK names has a later INODE tag with its link count.
  */
 void ext4_fc_backend_exact(struct super_block *sb);
 

@@ -301,8 +301,9 @@ void ext4_fc_backend_keep_range(struct inode *inode, ext4_lblk_t first,
 }
 
 /*
- * Whoever locks updates and then waits for a full commit waits for the fast commit
- * that is under way, too.  That one must not wait for them: it tries this mutex.
+ * A thread that locks updates and then waits for a full commit also waits for the fast
+ * commit that is under way.  The fast commit must not wait for that thread: it only tries
+ * this mutex.
  */
 void ext4_lock_updates(struct super_block *sb)
 {

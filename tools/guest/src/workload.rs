@@ -304,7 +304,7 @@ impl Generator {
             return Op::Unlink { path, touch };
         }
         let tag = self.tag(i);
-        // The last two make ext4 commit in full.
+        // The last two make stock ext4 commit in full.
         let choices = if self.spec.kind == Kind::Fast {
             97
         } else {

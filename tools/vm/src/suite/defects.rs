@@ -106,8 +106,8 @@ fn outcome(lab: &mut Lab, ext4: Ext4, opts: &str, kind: Kind) -> Result<String> 
     Ok(what)
 }
 
-/// Stock has the defect, ByteLog has not: the module commits in full what ext4
-/// cannot replay, and the hook patch tracks what ext4 forgets to.
+/// Stock has the defect, ByteLog does not: the hook logs and replays what stock ext4
+/// gets wrong.
 fn not_ours(lab: &mut Lab, kind: Kind, defect: &str) -> Result<()> {
     let ours = outcome(lab, Ext4::ByteLog, ",dax_fc_bytelog=on", kind)?;
     lab.expect_errors();
