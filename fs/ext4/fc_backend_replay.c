@@ -328,14 +328,12 @@ int ext4_fc_backend_replayed(struct super_block *sb, int ret)
 }
 
 /*
- * Before the journal is gone, whose inode keeps its extents in memory during a
- * replay.  Of one that has failed nobody else says that it is over.
+ * Ends a replay that failed, before the journal's inode is dropped: an inode that is
+ * dropped while a replay goes on leaves its extent status entries behind.
  */
 void ext4_fc_backend_end_replay(struct super_block *sb)
 {
-	if (EXT4_SB(sb)->s_fc_backend) {
-		ext4_fc_backend_drop_redo(sb);
-		ext4_fc_replay_cleanup(sb);
-	}
+	ext4_fc_backend_drop_redo(sb);
+	ext4_fc_replay_cleanup(sb);
 	ext4_fc_backend_forget_created(sb);
 }
