@@ -24,7 +24,7 @@ pub fn same(want: &State, found: &State, times: &BTreeSet<u64>) -> Vec<String> {
         states: vec![want.clone()],
         loose: BTreeMap::new(),
         times: times.clone(),
-        own: None,
+        written: BTreeMap::new(),
     };
     compare(want, found, &promise)
 }
@@ -72,7 +72,6 @@ fn compare(want: &State, found: &State, promise: &Promise) -> Vec<String> {
             findings.push(format!("{path:?} is there and should not be"));
         }
     }
-    let latest = promise.states.last();
     for (ino, node) in &want.nodes {
         let Some(other) = found.nodes.get(ino) else {
             continue;
@@ -82,22 +81,10 @@ fn compare(want: &State, found: &State, promise: &Promise) -> Vec<String> {
             findings.push(format!("{name}: {what} {found} instead of {want}"));
         };
         attributes(node, other, promise.times.contains(ino), &mut report);
-        let exact = latest
-            .filter(|_| promise.own == Some(*ino))
-            .and_then(|state| state.nodes.get(ino));
-        if let Some(node) = exact {
+        if let Some(node) = promise.written.get(ino) {
             data(node, other, &mut report);
         } else if let Some(loose) = promise.loose.get(ino) {
-            let now = promise
-                .states
-                .iter()
-                .filter_map(|state| state.nodes.get(ino));
-            let versions: Vec<&[u8]> = loose
-                .versions
-                .iter()
-                .map(Vec::as_slice)
-                .chain(now.map(|node| node.data.as_slice()))
-                .collect();
+            let versions: Vec<&[u8]> = loose.versions.iter().map(Vec::as_slice).collect();
             loose_data(node, other, loose.size, &versions, &mut report);
         } else {
             data(node, other, &mut report);
@@ -204,7 +191,8 @@ fn holds(version: &[u8], at: usize, bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::short::track::Loose;
+    use crate::short::track::{Commit, Loose, Track};
+    use crate::short::{Op, Sync};
 
     fn file(data: &[u8], mtime: i64) -> State {
         let node = Node {
@@ -236,7 +224,7 @@ mod tests {
             states: states.to_vec(),
             loose: loose.map(|loose| (12, loose)).into_iter().collect(),
             times: BTreeSet::new(),
-            own: None,
+            written: BTreeMap::new(),
         }
     }
 
@@ -262,7 +250,7 @@ mod tests {
     fn what_was_not_is_old_or_new_block_by_block() {
         let (old, new) = (file(&[1; 2 * BLOCK], 1), file(&[2; 3 * BLOCK], 2));
         let loose = Loose {
-            versions: vec![vec![1; 2 * BLOCK]],
+            versions: vec![vec![1; 2 * BLOCK], vec![2; 3 * BLOCK]],
             size: true,
         };
         let either = promise(&[old, new.clone()], Some(loose));
@@ -273,5 +261,34 @@ mod tests {
         assert_eq!(judge(&found, &either, &[]), Verdict::Good);
         found.nodes.get_mut(&12).unwrap().data[7] = 3;
         assert!(matches!(judge(&found, &either, &[]), Verdict::Mixed(_)));
+    }
+
+    #[test]
+    fn what_a_sync_wrote_without_a_commit_is_there_beside_older_attributes() {
+        let (old, mut new) = (file(&[1; BLOCK], 1), file(&[2; BLOCK], 2));
+        let mut track = Track::new(old.clone());
+        track.operation(Op::Write("f", 0, BLOCK), new.clone());
+        track.synced(Sync::Fdatasync, Some(12), Commit::None, new.clone());
+        // Another name, whose commit is cut.
+        new.names.insert("g".to_owned(), 12);
+        track.operation(Op::Link("f", "g"), new.clone());
+        let promise = track.promise().clone().or(new.clone());
+        let mut found = old.clone();
+        found.nodes.get_mut(&12).unwrap().data = vec![2; BLOCK];
+        assert_eq!(judge(&found, &promise, track.older()), Verdict::Good);
+        assert!(matches!(
+            judge(&old, &promise, track.older()),
+            Verdict::Mixed(_)
+        ));
+        // Written to again, it is one or the other, and never what was before the sync.
+        new.nodes.get_mut(&12).unwrap().data = vec![3; BLOCK];
+        track.operation(Op::Write("f", 0, BLOCK), new);
+        assert_eq!(judge(&found, track.promise(), &[]), Verdict::Good);
+        found.nodes.get_mut(&12).unwrap().data = vec![3; BLOCK];
+        assert_eq!(judge(&found, track.promise(), &[]), Verdict::Good);
+        assert!(matches!(
+            judge(&old, track.promise(), &[]),
+            Verdict::Mixed(_)
+        ));
     }
 }

@@ -6,13 +6,13 @@
 //! which it was changed, so that a commit for one file makes all older changes durable,
 //! other files' too; but not the data that still wait in the page cache for their blocks.
 
-use super::{Op, State, Sync};
+use super::{Node, Op, State, Sync};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A file whose data, or part of them, may not have been written yet.
 #[derive(Debug, Clone, Default)]
 pub struct Loose {
-    /// What it held since its data were durable, before what the promised states hold.
+    /// What it has held since its data were durable; the last one is what it holds now.
     pub versions: Vec<Vec<u8>>,
     /// Whether its size and its blocks wait for the data as well.
     pub size: bool,
@@ -35,15 +35,15 @@ pub struct Promise {
     pub loose: BTreeMap<u64, Loose>,
     /// Directories whose times need not be exact.
     pub times: BTreeSet<u64>,
-    /// A file whose data are exact, whichever of the states it is.
-    pub own: Option<u64>,
+    /// Files that a sync wrote where no commit was needed: their data are these in each of
+    /// the states.
+    pub written: BTreeMap<u64, Node>,
 }
 
 impl Promise {
     /// The same where this state may be reached as well.
     pub fn or(mut self, state: State) -> Self {
         self.states.push(state);
-        self.own = None;
         self
     }
 }
@@ -64,7 +64,7 @@ impl Track {
                 states: vec![state],
                 loose: BTreeMap::new(),
                 times: BTreeSet::new(),
-                own: None,
+                written: BTreeMap::new(),
             },
             older: Vec::new(),
         }
@@ -93,10 +93,14 @@ impl Track {
             if !node.is_file() || !changed {
                 continue;
             }
+            self.promise.written.remove(ino);
             let loose = self.promise.loose.entry(*ino).or_default();
-            loose
-                .versions
-                .push(old.map(|old| old.data.clone()).unwrap_or_default());
+            if loose.versions.is_empty() {
+                loose
+                    .versions
+                    .push(old.map(|old| old.data.clone()).unwrap_or_default());
+            }
+            loose.versions.push(node.data.clone());
             loose.size |= op.is_delayed();
         }
         self.promise.states.push(after);
@@ -106,13 +110,13 @@ impl Track {
     /// from now on.
     pub fn synced(&mut self, sync: Sync, target: Option<u64>, commit: Commit, after: State) {
         let promise = &mut self.promise;
-        promise.own = None;
         let all = matches!(sync, Sync::Syncfs | Sync::Sync);
         promise.states.pop();
         if all || commit != Commit::None {
             self.older.append(&mut promise.states);
-        } else {
-            promise.own = target;
+            promise.written.clear();
+        } else if let Some((ino, node)) = target.and_then(|ino| after.nodes.get_key_value(&ino)) {
+            promise.written.insert(*ino, node.clone());
         }
         promise.states.push(after);
         if all {
