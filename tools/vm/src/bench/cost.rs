@@ -15,7 +15,7 @@ use std::collections::HashMap;
 const FEW_FSYNCS: u64 = 60;
 
 /// Loads whose functions are looked at.
-const PROFILED: [Load; 2] = [Load::Create, Load::Append];
+pub const PROFILED: [Load; 4] = [Load::Create, Load::Append, Load::Truncate, Load::Batch];
 
 /// The value below which `part` of the sorted values lie.
 pub fn quantile(sorted: &[u64], part: f64) -> f64 {

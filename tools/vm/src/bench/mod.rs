@@ -205,11 +205,15 @@ fn counted(
     let results = Results::measure(machine, &loads, options.fsyncs, options.rounds)?;
     results.rows(place.name, place.modes, &loads, rows);
     tables::costs(rows, &place);
-    for load in [Load::Create, Load::Append] {
+    for load in cost::PROFILED {
         for mode in Mode::ALL {
             if let (true, Some(parts)) = (options.profile > 0, results.profile(load, mode)) {
                 tables::profile(load.name(), mode, parts, options.profile);
             }
+        }
+    }
+    for load in [Load::Create, Load::Append] {
+        for mode in Mode::ALL {
             if place.is_repeatable() {
                 let samples = results.instructions(load, mode);
                 extra.samples.push((load.name(), mode, samples));

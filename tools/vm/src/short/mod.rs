@@ -55,14 +55,6 @@ impl Options {
         }
     }
 
-    /// One workload.
-    pub fn one(number: u64) -> Self {
-        Self {
-            number: Some(number),
-            ..Self::default()
-        }
-    }
-
     /// With paths that do not depend on the working directory.
     pub fn resolve(mut self) -> Result<Self> {
         self.record = self.record.map(std::path::absolute).transpose()?;
