@@ -26,6 +26,10 @@ pub const TESTS: &[Test] = &[
         name: "reasons-are-true",
         run: reasons,
     },
+    Test {
+        name: "large-commits-are-full",
+        run: large,
+    },
 ];
 
 const ON: &str = "dax=always,commit=600,dax_fc_bytelog=on";
@@ -149,4 +153,41 @@ fn reasons(lab: &mut Lab) -> Result<()> {
         }
     }
     lab.umount(&dev.dir())
+}
+
+/// What a full commit does with fewer instructions is one, but where a device is flushed.
+fn large(lab: &mut Lab) -> Result<()> {
+    const REASON: &str = "Cheaper in full";
+    let files = |n: u64| format!("for i in $(seq {n}); do : >file-{n}-$i; done\nfile=file-{n}-1");
+    let names = |n: u64| format!("for i in $(seq {n}); do ln old name-{n}-$i; done\nfile=old");
+    lab.with(Ext4::ByteLog)?;
+    for (kind, flushed) in [(DeviceKind::Sync, false), (DeviceKind::Virtio, true)] {
+        let dev = lab.dev(kind)?;
+        lab.mkfs(&dev, "", "48M")?;
+        lab.mount(&dev, ON)?;
+        script(lab, &dev, "touch old\nsync")?;
+        for (what, work, full) in [
+            ("40 files", files(40), false),
+            ("90 files", files(90), true),
+            ("100 names", names(100), false),
+            ("250 names", names(250), true),
+        ] {
+            let full = u64::from(full && !flushed);
+            let reason = count(lab, &dev, REASON)?;
+            let before = lab.stats(&dev)?;
+            let work = format!("{work}\ndd if=/dev/null of=$file conv=notrunc,fsync");
+            script(lab, &dev, &work)?;
+            let after = lab.stats(&dev)?;
+            let found = (
+                after.fast - before.fast,
+                after.full - before.full,
+                count(lab, &dev, REASON)? - reason,
+            );
+            let want = (1 - full, full, full);
+            ensure!(found == want, "{kind:?}, {what}: {found:?}, not {want:?}");
+        }
+        lab.umount(&dev.dir())?;
+        lab.fsck_clean(&dev)?;
+    }
+    Ok(())
 }
