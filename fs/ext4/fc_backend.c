@@ -122,13 +122,15 @@ int ext4_fc_backend_attach(struct super_block *sb, journal_t *journal)
 	int err = 0;
 
 	/*
-	 * On a clean filesystem the bit was set on purpose: it stays.  Whether
-	 * it is set now does not matter: replay can bring back a superblock
-	 * that has it.
+	 * On a clean filesystem, and beside a mark in the journal, the bit was
+	 * set on purpose: it stays.  Whether it is set now does not matter:
+	 * replay can bring back a superblock that has it.
 	 */
 	EXT4_SB(sb)->s_fc_bit_transient =
-		ext4_has_feature_journal_needs_recovery(sb);
-	if (ext4_has_feature_dax_fc_bytelog(sb))
+		ext4_has_feature_journal_needs_recovery(sb) &&
+		!ext4_fc_backend_is_marked(journal);
+	if (ext4_has_feature_dax_fc_bytelog(sb) ||
+	    ext4_fc_backend_is_marked(journal))
 		flags |= EXT4_FC_BACKEND_REQUIRED;
 	if (test_opt2(sb, FC_BYTELOG_FORCE))
 		flags |= EXT4_FC_BACKEND_FORCE;
@@ -149,8 +151,10 @@ int ext4_fc_backend_attach(struct super_block *sb, journal_t *journal)
 	err = fc_backend_attach(sb, journal, flags);
 	if (!err || !(flags & EXT4_FC_BACKEND_REQUIRED))
 		return 0;
-	ext4_msg(sb, KERN_ERR,
-		 "the dax_fc_bytelog feature bit is set: no mount without its backend");
+	ext4_msg(sb, KERN_ERR, "%s: no mount without its backend",
+		 ext4_has_feature_dax_fc_bytelog(sb) ?
+		 "the dax_fc_bytelog feature bit is set" :
+		 "the journal is marked as ByteLog's");
 	return err;
 }
 
@@ -212,8 +216,8 @@ void ext4_fc_backend_detach(struct super_block *sb)
 }
 
 /*
- * The feature bit goes with needs_recovery, in the same superblock write, so
- * that a kernel or a tool that cannot read the log refuses the filesystem meanwhile.
+ * The journal is marked before needs_recovery is set.  Earlier versions set a bit in the
+ * superblock of the filesystem instead, which goes when their log has been replayed.
  */
 void ext4_fc_backend_mark_dirty(struct super_block *sb)
 {
@@ -221,13 +225,12 @@ void ext4_fc_backend_mark_dirty(struct super_block *sb)
 
 	if (test_opt2(sb, FC_BYTELOG_FORCE))
 		return;
-	if (!sbi->s_fc_backend_active) {
+	if (sbi->s_fc_backend_active)
+		ext4_fc_backend_mark_journal(sbi->s_journal);
+	else
 		/* Left by a crash, replayed: this mount logs conventionally. */
-		ext4_fc_backend_mark_clean(sb);
-	} else if (!ext4_has_feature_dax_fc_bytelog(sb)) {
-		ext4_set_feature_dax_fc_bytelog(sb);
-		sbi->s_fc_bit_transient = true;
-	}
+		ext4_fc_backend_unmark_journal(sbi->s_journal);
+	ext4_fc_backend_mark_clean(sb);
 }
 
 void ext4_fc_backend_mark_clean(struct super_block *sb)

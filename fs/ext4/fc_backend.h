@@ -21,11 +21,17 @@
  */
 #define EXT4_FC_TAG_ANCHOR		0x000a
 
+/*
+ * Incompat bit in the superblock of a journal whose fast commits a backend keeps; see
+ * fc_backend_mark.c.
+ */
+#define EXT4_FC_JOURNAL_MARK		0x00040000
+
 /* @flags of attach(): how the mount looks that asks for the backend. */
 #define EXT4_FC_BACKEND_LOG		0x1	/* new commits are wanted, not only replay */
 #define EXT4_FC_BACKEND_REQUIRED	0x2	/* the mount fails without the backend */
 #define EXT4_FC_BACKEND_DAX_NEVER	0x4	/* mounted with dax=never */
-#define EXT4_FC_BACKEND_FORCE		0x8	/* the feature bit is left alone */
+#define EXT4_FC_BACKEND_FORCE		0x8	/* the journal gets no mark */
 
 /* What start() returns where a commit waits for a device to flush. */
 #define EXT4_FC_BACKEND_FLUSHES		1

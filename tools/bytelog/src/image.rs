@@ -106,7 +106,7 @@ impl Image {
             0 => external(&sb).and_then(|store| Journal::external(store, &sb)),
             _ => Journal::internal(&store, &sb),
         };
-        let journal = journal.map_err(|error| way_out(error, &sb))?;
+        let journal = journal.map_err(|error| way_out(error, store.as_ref(), &sb))?;
         Ok(Self {
             store,
             sb,
@@ -158,16 +158,21 @@ fn superblock(store: &dyn Store, place: &Place) -> Result<(Superblock, Option<St
     }
 }
 
-/// What to do about a journal that cannot be read: with the feature bit e2fsck does
-/// nothing about it.
-fn way_out(error: Error, sb: &Superblock) -> Error {
-    if !sb.has_bytelog() || error.status != Status::Refused {
+/// What to do about a journal that cannot be read: with the feature bit, or the journal's
+/// mark, e2fsck does nothing about it.
+fn way_out(error: Error, store: &dyn Store, sb: &Superblock) -> Error {
+    let what = match sb.has_bytelog() {
+        true => "the feature bit",
+        false => "the journal's mark",
+    };
+    let is_marked = || Journal::clear_damaged_mark(store, sb, true).unwrap_or(false);
+    if error.status != Status::Refused || !(sb.has_bytelog() || is_marked()) {
         return error;
     }
-    error.remedy(
-        "keep a copy; e2fsck refuses the feature bit, and bytelog export --discard-log clears it and \
+    error.remedy(format_args!(
+        "keep a copy; e2fsck refuses {what}, and bytelog export --discard-log clears it and \
          gives the journal up (first with --dry-run)",
-    )
+    ))
 }
 
 /// The device of an external journal: the one named, or by its UUID, or by the number

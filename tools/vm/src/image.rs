@@ -11,7 +11,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 pub const BLOCK: u64 = 4096;
 
-/// Incompatible features of the superblock, and ByteLog's bit.
+/// ByteLog's bit: in the journal's superblock the mark of a log, in the filesystem's set on
+/// purpose or by an earlier version.
 pub const DAX_FC_BYTELOG: u32 = 0x4_0000;
 
 /// Either kind of checksums in a journal, which its first mount turns on.
@@ -114,6 +115,12 @@ impl Image {
     pub fn journal_number(&self, journal: &JournalMap) -> Result<u32> {
         let first = journal.blocks.first().context("no journal")?;
         self.u32_be(first * BLOCK + 24)
+    }
+
+    /// Whether the journal has the mark of a ByteLog.
+    pub fn is_marked(&self, journal: &JournalMap) -> Result<bool> {
+        let first = journal.blocks.first().context("no journal")?;
+        Ok(self.u32_be(first * BLOCK + 40)? & DAX_FC_BYTELOG != 0)
     }
 
     /// Gives a journal that has not been used yet another number to begin with.

@@ -257,12 +257,13 @@ impl Told {
     /// Whether anything is changed, or would be.
     pub fn changes_log(&self) -> bool {
         let done = &self.exported;
-        done.commits > 0 || done.resumed || done.bit_cleared
+        done.commits > 0 || done.resumed || done.bit_cleared || done.mark_cleared
     }
 
     /// Whether there is anything of ByteLog.
     pub fn is_ours(&self) -> bool {
-        !self.exported.left_alone && self.exported.state != State::Clean
+        let done = &self.exported;
+        !done.left_alone && (done.state != State::Clean || done.mark_cleared)
     }
 
     /// What is going to be lost.
@@ -367,15 +368,20 @@ impl Report for Told {
                 count(done.reused_inodes, "inode")
             );
         }
-        if done.bit_cleared {
-            let _ = writeln!(
-                out,
-                "feature bit 0x40000 {}: stock kernels and e2fsck replay the journal",
-                match self.dry_run {
-                    true => "would be cleared",
-                    false => "cleared",
-                }
-            );
+        for (what, is_cleared) in [
+            ("mark of the journal", done.mark_cleared),
+            ("feature bit 0x40000", done.bit_cleared),
+        ] {
+            if is_cleared {
+                let _ = writeln!(
+                    out,
+                    "{what} {}: stock kernels and e2fsck replay the journal",
+                    match self.dry_run {
+                        true => "would be cleared",
+                        false => "cleared",
+                    }
+                );
+            }
         }
         out
     }

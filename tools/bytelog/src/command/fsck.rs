@@ -100,7 +100,7 @@ fn ours(place: &Place) -> Result<Option<Image>> {
         ..place.clone()
     };
     match Image::open(&place, Access::Read) {
-        Ok(image) if has_bit => Ok(Some(image)),
+        Ok(image) if has_bit || image.journal.sb.is_marked() => Ok(Some(image)),
         Ok(image) => {
             // What cannot be exported is ours, too.
             let is_ours = export::planned(&image).map_or(true, |told| told.is_ours());

@@ -66,6 +66,8 @@ struct JournalInfo {
     inode: u32,
     blocks: u32,
     uuid: String,
+    /// Whether it has the mark of a ByteLog.
+    marked: bool,
     /// Transactions that recovery would write back.
     transactions: u32,
 }
@@ -137,6 +139,7 @@ pub fn info(image: &Image) -> Result<Info> {
             inode: image.sb.journal_inum(),
             blocks: journal.sb.maxlen(),
             uuid: uuid_text(&journal.sb.uuid()),
+            marked: journal.sb.is_marked(),
             transactions: found.ring.as_ref().map_or(0, |ring| ring.transactions()),
         }),
         usable: match has_dax(journal.store.name()) {
@@ -284,6 +287,12 @@ impl Report for Info {
                 "journal",
                 format_args!("{place}, {}", count(journal.blocks, "block")),
             );
+            if journal.marked {
+                table.row(
+                    "  mark",
+                    "set: other tools and kernels leave the journal alone",
+                );
+            }
             if journal.transactions > 0 || self.needs_recovery {
                 table.row(
                     "  to write back",

@@ -5,7 +5,7 @@
 
 use super::home::Home;
 use super::plan::SLOT;
-use super::steps::{wipe_opener, Export, Exported, How};
+use super::steps::{wipe_opener, Export, Exported, Guard, How};
 use crate::apply::{apply, Applied};
 use crate::error::{Error, Result};
 use crate::ext4::bit;
@@ -52,7 +52,7 @@ pub fn export(
     if how.dry_run {
         return Ok(done);
     }
-    let mut export = Export::begin(image, home, tid, image.sb.has_bytelog())?;
+    let mut export = Export::begin(image, home, tid, Guard::of(image))?;
     if needed > room {
         // Of a copy nobody cuts the power.
         for (number, data) in &blocks {
@@ -70,6 +70,7 @@ pub fn export(
         all.push((PRIMARY / image.sb.block_size(), sb_block));
         export.put_transaction(place, tid, &all)?;
     }
+    export.image.journal.sb.set_marked(false);
     export.switch()?;
     wipe_opener(image)?;
     bit::clear_before_recovery(image.store.as_ref())?;

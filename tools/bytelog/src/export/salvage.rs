@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::ext4::bit;
 use crate::ext4::paths::paths;
 use crate::image::Image;
+use crate::jbd2::journal::Journal;
 use crate::jbd2::recover::Wrong;
 use crate::log::inspect::{Inspection, State};
 use crate::log::loss::{Given, Loss};
@@ -93,20 +94,22 @@ pub fn loss(image: &Image, found: &Inspection<'_>, home: Option<&Home>, all: boo
     given.told(&paths)
 }
 
-/// Clears the feature bit of the filesystem on `store`, whose journal cannot be read for
-/// `cause`: all that is in the journal is given up.
+/// Clears the feature bit of the filesystem on `store`, and the mark of its journal, which
+/// cannot be read for `cause`: all that is in the journal is given up.
 pub fn without_journal(store: &dyn Store, cause: &Error, dry_run: bool) -> Result<Exported> {
     let sb = bit::primary(store)?;
     let is_set = sb.has_bytelog() || sb.is_torn();
     if is_set && !dry_run {
         bit::write(store, false)?;
     }
+    let mark_cleared = Journal::clear_damaged_mark(store, &sb, dry_run)?;
     Ok(Exported {
         lost: Some(Loss {
             unreadable: vec![format!("the journal: {}", cause.cause)],
             ..Loss::default()
         }),
         bit_cleared: is_set,
+        mark_cleared,
         ..Exported::of(State::JournalDamaged, None)
     })
 }

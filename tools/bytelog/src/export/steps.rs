@@ -45,6 +45,8 @@ pub struct Exported {
     pub resumed: bool,
     /// Whether the feature bit was cleared.
     pub bit_cleared: bool,
+    /// Whether the journal's mark was cleared.
+    pub mark_cleared: bool,
     /// Transactions of the ring that were written back.
     pub written_back: u32,
     /// Whether nothing was written, for there is nothing of ByteLog.
@@ -66,6 +68,7 @@ impl Exported {
             replayed: false,
             resumed: false,
             bit_cleared: false,
+            mark_cleared: false,
             written_back: 0,
             left_alone: false,
             lost: None,
@@ -82,6 +85,30 @@ pub struct How {
     pub dry_run: bool,
     /// What may be given up.
     pub salvage: Salvage,
+}
+
+/// What keeps other tools and kernels away while the log is still a ByteLog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Guard {
+    /// The feature bit of the filesystem.
+    bit: bool,
+    /// The mark of the journal.
+    mark: bool,
+}
+
+impl Guard {
+    const NONE: Self = Self {
+        bit: false,
+        mark: false,
+    };
+
+    /// What `image` has.
+    pub(super) fn of(image: &Image) -> Self {
+        Self {
+            bit: image.sb.has_bytelog(),
+            mark: image.journal.sb.is_marked(),
+        }
+    }
 }
 
 /// An export under way.
@@ -114,13 +141,18 @@ pub fn export_as(image: &Image, how: &How) -> Result<Exported> {
     let found = inspect(image, None)?;
     let (state, used) = (found.state, found.used());
     let mut done = Exported::of(state, found.tid);
+    let marked = image.journal.sb.is_marked();
+    done.mark_cleared = marked;
     if state == State::Clean {
+        if marked && !how.dry_run {
+            unmark(image)?;
+        }
         return Ok(done);
     }
     let blocks = found.stock.as_ref().map(|stock| stock.blocks);
     let note = unfinished(image, blocks, found.tid)?;
     let has_bit = image.sb.has_bytelog() || image.sb.is_torn() || is_bit_in_ring(image, &found);
-    if !has_bit && !state.is_ours() && note.is_none() && how.salvage != Salvage::Log {
+    if !has_bit && !marked && !state.is_ours() && note.is_none() && how.salvage != Salvage::Log {
         done.left_alone = true;
         return Ok(done);
     }
@@ -170,6 +202,9 @@ pub fn export_as(image: &Image, how: &How) -> Result<Exported> {
     }
     let Some(home) = home else {
         bit::write(image.store.as_ref(), false)?;
+        if marked {
+            unmark(image)?;
+        }
         return Ok(done);
     };
     let tid = home.ring.end;
@@ -177,17 +212,17 @@ pub fn export_as(image: &Image, how: &How) -> Result<Exported> {
         // Up to the switch to the conventional log the bit has to come back from the
         // journal, and then not any more.
         (Some(plan), _) => {
-            let bit = image.sb.has_bytelog();
-            Export::begin(image, home, tid, bit)?.convert(&plan, &blocks)?;
+            let guard = Guard::of(image);
+            Export::begin(image, home, tid, guard)?.convert(&plan, &blocks)?;
         }
         (None, Some(note)) => {
-            Export::begin(image, home, tid, false)?.back(note.stored_fc_blocks, None)?;
+            Export::begin(image, home, tid, Guard::NONE)?.back(note.stored_fc_blocks, None)?;
         }
         (None, None) => {
             if drops_all || !matches!(state, State::Stock | State::Empty | State::NoArea) {
                 wipe_opener(image)?;
             }
-            Export::begin(image, home, tid, false)?;
+            Export::begin(image, home, tid, Guard::NONE)?;
         }
     }
     bit::clear_before_recovery(image.store.as_ref())?;
@@ -203,8 +238,9 @@ fn is_bit_in_ring(image: &Image, found: &Inspection<'_>) -> bool {
 }
 
 impl Export {
-    /// Writes home what the ring has, apart from the superblock.
-    pub(super) fn begin(image: &Image, home: Home, tid: u32, bit: bool) -> Result<Self> {
+    /// Writes home what the ring has, apart from the superblock. `guard`: what the first
+    /// switch leaves.
+    pub(super) fn begin(image: &Image, home: Home, tid: u32, guard: Guard) -> Result<Self> {
         home.write(image)?;
         let journal = &image.journal;
         let ring = home.ring;
@@ -219,7 +255,8 @@ impl Export {
             true => (journal.sb.start()..=ring.stop).contains(&block),
             false => block >= journal.sb.start() || block <= ring.stop,
         };
-        export.put_superblock(journal.sb.ring_end(), bit, |block| !live(block))?;
+        export.put_superblock(journal.sb.ring_end(), guard.bit, |block| !live(block))?;
+        export.image.journal.sb.set_marked(guard.mark);
         export.switch()?;
         Ok(export)
     }
@@ -302,6 +339,7 @@ impl Export {
         self.write_log(plan.first, blocks, &ending)?;
         self.put_superblock(plan.ring_end, false, |_| true)?;
         self.image.journal.sb.set_fc_blocks(plan.fc_blocks);
+        self.image.journal.sb.set_marked(false);
         self.check(blocks)?;
         self.switch()?;
         if plan.staging == Staging::None {
@@ -378,6 +416,15 @@ impl Export {
             .remedy("check the device")),
         }
     }
+}
+
+/// Clears the mark of a journal that has nothing to recover.
+fn unmark(image: &Image) -> Result<()> {
+    let journal = &image.journal;
+    let mut sb = journal.sb.clone();
+    sb.set_marked(false);
+    sb.write(journal.store.as_ref(), journal.sb_at)?;
+    journal.store.sync()
 }
 
 /// Where there is no log to convert, or none any more: none may be left in the area.

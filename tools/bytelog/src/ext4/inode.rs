@@ -4,7 +4,7 @@
 //! indirect blocks.
 
 use super::group::Group;
-use super::superblock::Superblock;
+use super::superblock::{Superblock, PRIMARY};
 use crate::bytes::{join, le16, le32};
 use crate::error::{Error, Result};
 use crate::store::Store;
@@ -46,6 +46,29 @@ pub fn blocks(store: &dyn Store, sb: &Superblock, number: u32) -> Result<Vec<u64
     let inode_at = group.inode_at(store, sb, index)?;
     let inode = store.read(inode_at, usize::from(sb.inode_size()))?;
     let bytes = join(le32(&inode, SIZE_HIGH), le32(&inode, SIZE_LO));
+    let root = inode.get(BLOCK..BLOCK + BLOCK_LEN).unwrap_or_default();
+    let has_extents = le32(&inode, FLAGS) & EXTENTS_FL != 0;
+    mapped(store, sb, inode_at, root, has_extents, bytes)
+}
+
+/// The same of the journal, from the copy of its inode's fields in the superblock.
+pub fn backup_of_journal(store: &dyn Store, sb: &Superblock) -> Result<Vec<u64>> {
+    let copy = sb.journal_backup();
+    let (root, sizes) = copy.split_at_checked(BLOCK_LEN).unwrap_or_default();
+    let bytes = join(le32(sizes, 0), le32(sizes, 4));
+    let has_extents = le16(root, 0) == EXTENT_MAGIC;
+    mapped(store, sb, PRIMARY, root, has_extents, bytes)
+}
+
+/// The blocks of a file of `bytes` bytes, from the `i_block` that is at `inode_at`.
+fn mapped(
+    store: &dyn Store,
+    sb: &Superblock,
+    inode_at: u64,
+    root: &[u8],
+    has_extents: bool,
+    bytes: u64,
+) -> Result<Vec<u64>> {
     let count = bytes / sb.block_size();
     if count == 0 || count > MAX_BLOCKS || count > sb.blocks_count() {
         return Err(damaged(
@@ -60,8 +83,7 @@ pub fn blocks(store: &dyn Store, sb: &Superblock, number: u32) -> Result<Vec<u64
         blocks: vec![0; usize::try_from(count).unwrap_or(0)],
         budget: count,
     };
-    let root = inode.get(BLOCK..BLOCK + BLOCK_LEN).unwrap_or_default();
-    if le32(&inode, FLAGS) & EXTENTS_FL != 0 {
+    if has_extents {
         mapper.extents(root, inode_at, MAX_DEPTH + 1)?;
     } else {
         mapper.indirect(root)?;

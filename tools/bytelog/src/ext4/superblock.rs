@@ -62,6 +62,7 @@ mod field {
     pub const UUID: usize = 0x68;
     pub const JOURNAL_UUID: usize = 0xd0;
     pub const JOURNAL_INUM: usize = 0xe0;
+    pub const JOURNAL_BLOCKS: usize = 0x10c;
     pub const JOURNAL_DEV: usize = 0xe4;
     pub const DESC_SIZE: usize = 0xfe;
     pub const FIRST_META_BG: usize = 0x104;
@@ -300,6 +301,14 @@ impl Superblock {
     /// The filesystem's UUID, which seeds ByteLog's chain.
     pub fn uuid(&self) -> [u8; 16] {
         uuid(&self.raw, field::UUID)
+    }
+
+    /// `s_jnl_blocks`: `i_block` and `i_size` of the journal's inode, for when that is
+    /// damaged.
+    pub fn journal_backup(&self) -> &[u8] {
+        self.raw
+            .get(field::JOURNAL_BLOCKS..field::JOURNAL_BLOCKS + 17 * 4)
+            .unwrap_or_default()
     }
 
     /// UUID of the journal's own device.

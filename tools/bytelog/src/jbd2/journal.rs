@@ -48,6 +48,24 @@ impl Journal {
         })
     }
 
+    /// Clears the mark of a journal inside the filesystem whose superblock is damaged, and
+    /// returns whether there was one; if `dry_run`, only looks.
+    pub fn clear_damaged_mark(store: &dyn Store, sb: &Superblock, dry_run: bool) -> Result<bool> {
+        // e2fsck, too, goes by the copy where the inode is damaged.
+        let blocks = match sb.journal_inum() {
+            0 => Vec::new(),
+            inode => inode::blocks(store, sb, inode)
+                .or_else(|_| inode::backup_of_journal(store, sb))
+                .unwrap_or_default(),
+        };
+        match blocks.first() {
+            Some(first) => {
+                JournalSuperblock::clear_raw_mark(store, first * sb.block_size(), dry_run)
+            }
+            None => Ok(false),
+        }
+    }
+
     /// The journal on `store`, a device of its own, of the filesystem with `sb`.
     pub fn external(store: Rc<dyn Store>, sb: &Superblock) -> Result<Self> {
         let device = Superblock::read(store.as_ref(), PRIMARY)?;

@@ -27,12 +27,15 @@ const INCOMPAT_ASYNC_COMMIT: u32 = 0x4;
 const INCOMPAT_CSUM_V2: u32 = 0x8;
 const INCOMPAT_CSUM_V3: u32 = 0x10;
 const INCOMPAT_FAST_COMMIT: u32 = 0x20;
+/// ByteLog's mark: `EXT4_FC_JOURNAL_MARK` in fs/ext4/fc_backend.h.
+const INCOMPAT_BYTELOG: u32 = 0x4_0000;
 const KNOWN_INCOMPAT: u32 = INCOMPAT_REVOKE
     | INCOMPAT_64BIT
     | INCOMPAT_ASYNC_COMMIT
     | INCOMPAT_CSUM_V2
     | INCOMPAT_CSUM_V3
-    | INCOMPAT_FAST_COMMIT;
+    | INCOMPAT_FAST_COMMIT
+    | INCOMPAT_BYTELOG;
 const CRC32C: u8 = 4;
 
 /// Offsets of fields.
@@ -94,6 +97,26 @@ impl JournalSuperblock {
             .remedy("use a newer bytelog"));
         }
         Ok(sb)
+    }
+
+    /// Clears the mark in what is at byte `at` of the journal's device, whatever else is
+    /// wrong with that, and returns whether it is there; if `dry_run`, only looks.
+    pub fn clear_raw_mark(store: &dyn Store, at: u64, dry_run: bool) -> Result<bool> {
+        let mut sb = Self {
+            raw: store.read(at, LEN)?,
+        };
+        let has_mark = sb.has_raw_mark();
+        if has_mark && !dry_run {
+            sb.set_marked(false);
+            store.write_at(at, sb.raw.get(..SECTOR).unwrap_or_default())?;
+            store.sync()?;
+        }
+        Ok(has_mark)
+    }
+
+    /// Whether there is a mark for e2fsck, which looks at it before all else but the magic.
+    fn has_raw_mark(&self) -> bool {
+        be32(&self.raw, field::MAGIC) == MAGIC && self.is_marked()
     }
 
     fn check(&self, block_size: u64, blocks: u64) -> std::result::Result<(), &'static str> {
@@ -176,6 +199,19 @@ impl JournalSuperblock {
     /// Whether recovery looks at the fast-commit area. A clean unmount clears this.
     pub fn has_fast_commit(&self) -> bool {
         self.incompat() & INCOMPAT_FAST_COMMIT != 0
+    }
+
+    /// Whether the journal has ByteLog's mark, with which other tools and kernels leave it
+    /// alone.
+    pub fn is_marked(&self) -> bool {
+        self.incompat() & INCOMPAT_BYTELOG != 0
+    }
+
+    /// Sets or clears the mark.
+    pub fn set_marked(&mut self, on: bool) {
+        if self.is_marked() != on {
+            self.put(field::INCOMPAT, self.incompat() ^ INCOMPAT_BYTELOG);
+        }
     }
 
     /// UUID of the journal.

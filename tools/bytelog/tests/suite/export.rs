@@ -7,7 +7,7 @@ use crate::cuts::{cuts, Cut};
 use crate::fixture::{e2fsck, open, Dir, Fixture, Made};
 use crate::forge::{
     crashed, crashed_on_stock, crashed_on_v1, edit_journal, full_commits, mark_dirty,
-    on_stock_with_full_commits, read_area, tlvs, write_area, Crash, ON,
+    on_stock_with_full_commits, read_area, tlvs, write_area, Crash, ON, ON_BEFORE,
 };
 use crate::ram::{Bytes, Ram};
 use crate::reuse;
@@ -33,7 +33,8 @@ pub fn exported(image: &Bytes) -> Result<(Exported, Bytes), Error> {
     Ok((done, bytes))
 }
 
-/// What recovery would replay, by the format that it is in.
+/// What recovery would replay, by the format that it is in, and whether stock tools keep
+/// away.
 fn log_of(image: &Bytes) -> (State, Vec<u8>, bool) {
     let image = open(Ram::new(image.clone())).unwrap();
     let found = inspect(&image, None).unwrap();
@@ -45,7 +46,8 @@ fn log_of(image: &Bytes) -> (State, Vec<u8>, bool) {
         }
         None => found.tlvs(),
     };
-    (found.state, tlvs, image.sb.has_bytelog())
+    let is_guarded = image.sb.has_bytelog() || image.journal.sb.is_marked();
+    (found.state, tlvs, is_guarded)
 }
 
 pub fn everything_is_there(image: &Bytes, files: &[Made]) {
@@ -79,8 +81,10 @@ fn export_and_check(options: &str, crash: Crash, files: usize, staging: Staging)
 
 #[test]
 fn e2fsck_replays_what_was_exported() {
-    export_and_check(TIGHT, ON, 30, Staging::Area);
-    export_and_check(ROOMY, ON, 30, Staging::Ring);
+    for crash in [ON, ON_BEFORE] {
+        export_and_check(TIGHT, crash, 30, Staging::Area);
+        export_and_check(ROOMY, crash, 30, Staging::Ring);
+    }
 }
 
 #[test]
@@ -156,7 +160,7 @@ fn a_damaged_log_is_refused_before_anything_is_written() {
 /// Every state that a cut can leave has the one log or the other, whole; once the bit
 /// is gone e2fsck finds everything; and another export completes what was cut.
 fn cut_everywhere(image: &Bytes, files: &[Made]) {
-    let (ours, tlvs, _) = log_of(image);
+    let (ours, tlvs, was_guarded) = log_of(image);
     let ram = Ram::new(image.clone());
     export(&open(ram.clone()).unwrap(), false, false).unwrap();
     let ops = ram.ops.borrow().clone();
@@ -166,7 +170,7 @@ fn cut_everywhere(image: &Bytes, files: &[Made]) {
     let mut checked = HashSet::new();
     let (mut before, mut stock, mut cleared) = (0, 0, 0);
     for Cut { image, what } in cuts(image, &ops, 17) {
-        let (state, now, bit) = log_of(&image);
+        let (state, now, is_guarded) = log_of(&image);
         match state {
             State::Stock => {
                 stock += 1;
@@ -175,10 +179,11 @@ fn cut_everywhere(image: &Bytes, files: &[Made]) {
             state => {
                 before += 1;
                 assert_eq!((state, now), (ours, tlvs.clone()), "{what}");
+                assert_eq!(is_guarded, was_guarded, "{what}");
             }
         }
-        // Without the bit, as after a mount with force, stock tools read the stock log.
-        if !bit && state == State::Stock {
+        // Unguarded, as after a mount with force, stock tools read the stock log.
+        if !is_guarded && state == State::Stock {
             cleared += 1;
             if checked.insert(hash(&image)) {
                 everything_is_there(&image, files);
@@ -204,6 +209,7 @@ fn cut_crash(options: &str, crash: Crash) {
 #[test]
 fn a_cut_leaves_the_one_or_the_other_in_the_area() {
     cut_crash(TIGHT, ON);
+    cut_crash(TIGHT, ON_BEFORE);
 }
 
 #[test]
@@ -218,11 +224,11 @@ fn a_cut_leaves_the_one_or_the_other_in_the_ring() {
 }
 
 #[test]
-fn a_cut_leaves_the_one_or_the_other_without_the_bit() {
+fn a_cut_leaves_the_one_or_the_other_unguarded() {
     cut_crash(
         TIGHT,
         Crash {
-            bit: false,
+            mark: false,
             full_commits: true,
             ..ON
         },

@@ -27,7 +27,9 @@ pub const NONCE: u32 = 0x5eed_0001;
 pub struct Crash {
     /// Files in each fast commit.
     pub per_commit: usize,
-    /// Whether the feature bit was set: mounted with `on`, not `force`.
+    /// Whether the journal was marked: mounted with `on`, not `force`.
+    pub mark: bool,
+    /// Whether the feature bit was set, as earlier versions do it.
     pub bit: bool,
     /// Whether the ring has full commits to write back.
     pub full_commits: bool,
@@ -35,8 +37,16 @@ pub struct Crash {
 
 pub const ON: Crash = Crash {
     per_commit: 2,
-    bit: true,
+    mark: true,
+    bit: false,
     full_commits: false,
+};
+
+/// Under an earlier version.
+pub const ON_BEFORE: Crash = Crash {
+    mark: false,
+    bit: true,
+    ..ON
 };
 
 /// A TLV.
@@ -140,6 +150,12 @@ pub fn mark_dirty(image: &mut Bytes, bit: bool) {
     edit_journal(image, &[(0x28, incompat), (0x50, 0x0400_0000)]);
 }
 
+/// Marks the journal as one with a ByteLog.
+pub fn set_mark(image: &mut Bytes) {
+    let incompat = journal_word(image, 0x28) | 0x4_0000;
+    edit_journal(image, &[(0x28, incompat)]);
+}
+
 /// Has the ring be empty, from its first block on, before transaction `tid`.
 pub fn empty_ring(image: &mut Bytes, tid: u32) {
     edit_journal(image, &[(0x18, tid), (0x1c, 1)]);
@@ -227,6 +243,9 @@ pub fn crashed(fixture: &Fixture, crash: Crash) -> Bytes {
         false => TID,
     };
     mark_dirty(&mut image, crash.bit);
+    if crash.mark {
+        set_mark(&mut image);
+    }
     if !crash.full_commits {
         empty_ring(&mut image, tid);
     }

@@ -4,8 +4,7 @@
 //! expect of a log.
 
 use crate::fixture::{e2fsck, Dir, Fixture};
-use crate::forge::crashed;
-use crate::forge::{crashed_on_stock, ON};
+use crate::forge::{crashed, crashed_on_stock, ON, ON_BEFORE};
 use crate::snapshots::run;
 
 #[test]
@@ -23,10 +22,12 @@ fn e2fsck_replays_a_stock_log() {
 }
 
 #[test]
-fn e2fsck_refuses_a_bytelog_with_the_bit() {
+fn e2fsck_refuses_a_guarded_bytelog() {
     let fixture = Fixture::new("-b 4096", 4);
-    let image = crashed(&fixture, ON);
-    let (status, said, there) = e2fsck(&image.whole(), &fixture.files, &Dir::new());
-    assert_eq!(status, 8, "{said}");
-    assert!(there.iter().all(|there| !there), "{there:?}");
+    for (crash, refused) in [(ON, 12), (ON_BEFORE, 8)] {
+        let image = crashed(&fixture, crash);
+        let (status, said, there) = e2fsck(&image.whole(), &fixture.files, &Dir::new());
+        assert_eq!(status, refused, "{said}");
+        assert!(there.iter().all(|there| !there), "{there:?}");
+    }
 }

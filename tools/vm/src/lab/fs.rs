@@ -50,8 +50,7 @@ impl Lab {
         Ok(())
     }
 
-    /// Notes where a device's journal is. While a filesystem is in use with
-    /// ByteLog, debugfs refuses it, so this is done before.
+    /// Notes where a device's journal is.
     pub fn find_journal(&mut self, dev: &Dev) -> Result<()> {
         let argv = ["debugfs", "-R", "dump_extents -l <8>", &dev.path()];
         let result: RunResult = self.call(Cmd::Run {
@@ -71,6 +70,11 @@ impl Lab {
 
     pub fn journal(&self, dev: &Dev) -> Result<&JournalMap> {
         self.journals.get(&dev.name).context("no journal known")
+    }
+
+    /// Whether a device's journal has the mark of a ByteLog.
+    pub fn is_marked(&self, dev: &Dev) -> Result<bool> {
+        Image::open(dev)?.is_marked(self.journal(dev)?)
     }
 
     /// The blocks of a device's fast-commit area, opener first.

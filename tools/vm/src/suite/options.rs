@@ -152,7 +152,7 @@ fn fresh(lab: &mut Lab) -> Result<Dev> {
 
 fn values(lab: &mut Lab) -> Result<()> {
     let dev = fresh(lab)?;
-    for (option, in_use, bit) in [
+    for (option, in_use, mark) in [
         ("off", false, false),
         ("on", true, true),
         ("force", true, false),
@@ -165,9 +165,10 @@ fn values(lab: &mut Lab) -> Result<()> {
         let active = shown.contains(&format!("dax_fc_bytelog={option}"));
         ensure!(active == in_use, "{option}: shown: {shown}");
         usable(lab, &dev)?;
-        ensure!(has_bit(&dev)? == bit, "{option}: feature bit while mounted");
+        ensure!(lab.is_marked(&dev)? == mark, "{option}: mark while mounted");
+        ensure!(!has_bit(&dev)?, "{option}: feature bit while mounted");
         lab.umount(&dev.dir())?;
-        ensure!(!has_bit(&dev)?, "{option}: feature bit after unmount");
+        ensure!(!lab.is_marked(&dev)?, "{option}: mark after unmount");
         lab.fsck_clean(&dev)?;
     }
     Ok(())
@@ -209,16 +210,16 @@ fn remount(lab: &mut Lab) -> Result<()> {
         ensure!(fine.errno == 0, "{opts}: {fine:?}");
     }
     usable(lab, &dev)?;
-    // Read-only: nothing is dirty, and the bit goes; back again, it returns.
+    // Read-only: nothing is dirty, and the mark goes; back again, it returns.
     let fine = change(lab, "", true)?;
     ensure!(fine.errno == 0, "read-only: {fine:?}");
-    ensure!(!has_bit(&dev)?, "feature bit on a read-only remount");
+    ensure!(!lab.is_marked(&dev)?, "mark on a read-only remount");
     let fine = change(lab, "", false)?;
     ensure!(fine.errno == 0, "read-write: {fine:?}");
-    ensure!(has_bit(&dev)?, "no feature bit after the way back");
     let file = format!("{}/later", dev.dir());
     lab.must_run(&format!("touch {file}"))?;
     lab.must_run(&format!("sync {file}"))?;
+    ensure!(lab.is_marked(&dev)?, "no mark after the way back");
     let shown = lab.shown_options(&dev.dir())?;
     ensure!(shown.contains("dax_fc_bytelog=on"), "shown: {shown}");
     lab.umount(&dev.dir())?;
@@ -245,7 +246,7 @@ fn read_only(lab: &mut Lab) -> Result<()> {
         let result = lab.try_mount_args(args)?;
         ensure!(result.errno == 0, "read-only, {opts}: {result:?}");
         lab.must_run(&format!("ls {}", dev.dir()))?;
-        ensure!(!has_bit(&dev)?, "feature bit on a read-only mount");
+        ensure!(!lab.is_marked(&dev)?, "mark on a read-only mount");
         lab.umount(&dev.dir())?;
     }
     lab.mount(&dev, "dax=always,dax_fc_bytelog=on")?;

@@ -167,10 +167,10 @@ fn large(lab: &mut Lab) -> Result<()> {
         lab.mount(&dev, ON)?;
         script(lab, &dev, "touch old\nsync")?;
         for (what, work, full) in [
-            ("40 files", files(40), false),
-            ("90 files", files(90), true),
-            ("100 names", names(100), false),
-            ("250 names", names(250), true),
+            ("90 files", files(90), false),
+            ("140 files", files(140), true),
+            ("250 names", names(250), false),
+            ("400 names", names(400), true),
         ] {
             let full = u64::from(full && !flushed);
             let reason = count(lab, &dev, REASON)?;
