@@ -10,7 +10,7 @@ use crate::ext4::bit;
 use crate::image::{Image, Place};
 use crate::store::{Access, FileStore, Store};
 use serde::Serialize;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 
@@ -85,7 +85,7 @@ pub fn fsck(
 }
 
 /// The filesystem at `place`, if anything of it is ByteLog's: the feature bit, or a log.
-fn ours(place: &Place) -> Result<Option<Image>> {
+pub fn ours(place: &Place) -> Result<Option<Image>> {
     // What is no file is none for e2fsck either.
     let store = FileStore::open(&place.path, Access::Read, place.offset, place.len)?;
     if is_capture(&store)? {
@@ -111,30 +111,65 @@ fn ours(place: &Place) -> Result<Option<Image>> {
     }
 }
 
-/// Options of e2fsck with an argument.
-const WITH_ARGUMENT: &[u8] = b"CBEMbIjPlLNz";
+/// A word of e2fsck's arguments that is an option, or some of them.
+pub struct OptionWord<'a> {
+    /// Those without an argument, and the first one with one.
+    letters: &'a [u8],
+    /// What is behind that.
+    rest: &'a [u8],
+}
+
+impl<'a> OptionWord<'a> {
+    /// Options with an argument.
+    const WITH_ARGUMENT: &'static [u8] = b"CBEMbIjPlLNz";
+
+    /// `None` if `word` is no option.
+    pub fn parse(word: &'a OsStr) -> Option<Self> {
+        let cluster = word.as_bytes().strip_prefix(b"-")?;
+        let is_last = |letter: &u8| Self::WITH_ARGUMENT.contains(letter);
+        let end = match cluster.iter().position(is_last) {
+            Some(at) => at + 1,
+            None => cluster.len(),
+        };
+        let (letters, rest) = cluster.split_at_checked(end)?;
+        Some(Self { letters, rest })
+    }
+
+    /// Whether this option is among them.
+    pub fn has(&self, letter: u8) -> bool {
+        self.letters.contains(&letter)
+    }
+
+    /// The option that has an argument, and what of that is in the word; nothing if it is
+    /// the next word.
+    pub fn argument(&self) -> Option<(u8, &'a OsStr)> {
+        let last = *self.letters.last()?;
+        Self::WITH_ARGUMENT
+            .contains(&last)
+            .then(|| (last, OsStr::from_bytes(self.rest)))
+    }
+
+    /// Whether the argument is the next word.
+    pub fn ends_with_its_letter(&self) -> bool {
+        self.rest.is_empty()
+    }
+}
 
 /// Whether `options` have e2fsck's `-n`, which changes nothing.
 fn changes_nothing(options: &[OsString]) -> bool {
     let mut words = options.iter();
     while let Some(word) = words.next() {
-        let Some(cluster) = word.as_bytes().strip_prefix(b"-") else {
+        let Some(option) = OptionWord::parse(word) else {
             continue;
         };
-        if cluster == b"-" {
+        if option.has(b'-') {
             return false;
         }
-        for (number, letter) in (1..).zip(cluster) {
-            if *letter == b'n' {
-                return true;
-            }
-            if WITH_ARGUMENT.contains(letter) {
-                // It is the rest of the word, or the next one.
-                if number == cluster.len() {
-                    words.next();
-                }
-                break;
-            }
+        if option.has(b'n') {
+            return true;
+        }
+        if option.argument().is_some() && option.ends_with_its_letter() {
+            words.next();
         }
     }
     false

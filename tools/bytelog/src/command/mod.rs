@@ -7,6 +7,7 @@ pub mod dump;
 pub mod export;
 pub mod feature;
 pub mod fsck;
+pub mod fsck_ext4;
 pub mod info;
 pub mod map;
 pub mod stat;

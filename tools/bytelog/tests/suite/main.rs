@@ -21,6 +21,7 @@ mod feature;
 mod fixture;
 mod forge;
 mod fsck;
+mod fsck_ext4;
 mod fuzz;
 mod fuzz_commands;
 mod golden;
