@@ -4,14 +4,17 @@
 
 use crate::ops::fill;
 use anyhow::{Context, Result};
-use rustix::fs::{fallocate, fdatasync, fsync, FallocateFlags};
+use rustix::fs::{fallocate, fdatasync, fsetxattr, fsync, FallocateFlags, XattrFlags};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{symlink, FileExt};
 use std::path::{Path, PathBuf};
 
 /// Bytes of an append that needs a new block.
 pub const BLOCK: usize = 4096;
+
+/// What SELinux calls most files of a home directory.
+const LABEL: &[u8] = b"unconfined_u:object_r:user_home_t:s0\0";
 
 /// Files of a batch that one fsync makes durable, where nothing else is said.
 pub const BATCH: u64 = 100;
@@ -30,6 +33,17 @@ pub enum Load {
     CreateUnlink,
     /// A file is renamed, and synced.
     Rename,
+    /// The same, and the directory is synced: what makes a rename durable elsewhere.
+    RenameDir,
+    /// An empty file with a label, as each has on a system with SELinux.
+    CreateLabel,
+    /// A directory is made, and the one that it is in is synced.
+    Mkdir,
+    /// The same with a symbolic link.
+    Symlink,
+    /// A block is appended to one file and to another that is open and has no name; the
+    /// first is synced.
+    UnlinkedOpen,
     /// A file gets one more name, and is synced.
     Link,
     /// A file is cut shorter by a block.
@@ -48,12 +62,17 @@ pub enum Load {
 
 impl Load {
     /// Those that are compared with each other, in the order of reports.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::Create,
         Self::Append,
         Self::AppendFdatasync,
         Self::CreateUnlink,
         Self::Rename,
+        Self::RenameDir,
+        Self::CreateLabel,
+        Self::Mkdir,
+        Self::Symlink,
+        Self::UnlinkedOpen,
         Self::Link,
         Self::Truncate,
         Self::Fallocate,
@@ -70,6 +89,11 @@ impl Load {
             Self::AppendFdatasync => "append_fdatasync",
             Self::CreateUnlink => "create_unlink",
             Self::Rename => "rename",
+            Self::RenameDir => "rename_dir",
+            Self::CreateLabel => "create_label",
+            Self::Mkdir => "mkdir",
+            Self::Symlink => "symlink",
+            Self::UnlinkedOpen => "unlinked_open",
             Self::Link => "link",
             Self::Truncate => "truncate",
             Self::Fallocate => "fallocate",
@@ -87,6 +111,8 @@ pub struct Runner {
     dir: PathBuf,
     /// The file that loads without new files work on.
     file: File,
+    /// One that has no name any more.
+    unnamed: File,
     block: Vec<u8>,
     /// Files or names of a batch.
     batch: u64,
@@ -97,6 +123,9 @@ impl Runner {
     pub fn new(load: Load, dir: &Path, rounds: u64, batch: u64) -> Result<Self> {
         fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
         let file = File::create(dir.join("file"))?;
+        let path = dir.join("unnamed");
+        let unnamed = File::create(&path)?;
+        fs::remove_file(path)?;
         let block = fill(1, BLOCK);
         match load {
             Load::Truncate => {
@@ -105,7 +134,7 @@ impl Runner {
                 }
             }
             Load::Overwrite => file.write_all_at(&block, 0)?,
-            Load::Rename => {
+            Load::Rename | Load::RenameDir => {
                 File::create(dir.join("name0"))?;
             }
             Load::Links => {
@@ -124,6 +153,7 @@ impl Runner {
             load,
             dir: dir.to_owned(),
             file,
+            unnamed,
             block,
             batch,
         })
@@ -134,6 +164,7 @@ impl Runner {
     pub fn step(&self, i: u64) -> Result<File> {
         let at = |stem: &str, i: u64| self.dir.join(format!("{stem}{i}"));
         let same = || self.file.try_clone();
+        let top = || File::open(&self.dir);
         let end = i * BLOCK as u64;
         Ok(match self.load {
             Load::Create => File::create_new(at("new", i))?,
@@ -151,6 +182,28 @@ impl Runner {
             Load::Rename => {
                 fs::rename(at("name", i), at("name", i + 1))?;
                 File::open(at("name", i + 1))?
+            }
+            Load::RenameDir => {
+                fs::rename(at("name", i), at("name", i + 1))?;
+                top()?
+            }
+            Load::CreateLabel => {
+                let file = File::create_new(at("new", i))?;
+                fsetxattr(&file, "security.selinux", LABEL, XattrFlags::CREATE)?;
+                file
+            }
+            Load::Mkdir => {
+                fs::create_dir(at("dir", i))?;
+                top()?
+            }
+            Load::Symlink => {
+                symlink("file", at("link", i))?;
+                top()?
+            }
+            Load::UnlinkedOpen => {
+                self.unnamed.write_all_at(&self.block, end)?;
+                self.file.write_all_at(&self.block, end)?;
+                same()?
             }
             Load::Link => {
                 fs::hard_link(self.dir.join("file"), at("link", i))?;

@@ -25,6 +25,19 @@ impl Target {
 const METADATA: &str = "create";
 const DATA: &str = "append";
 
+/// Instructions of an fsync of each load.
+const INSTRUCTIONS: [(&str, f64); 9] = [
+    ("create", 5571.0),
+    ("append", 5382.0),
+    ("create_unlink", 5971.0),
+    ("rename_dir", 8000.0),
+    ("create_label", 6500.0),
+    ("truncate", 6500.0),
+    ("mkdir", 9000.0),
+    ("symlink", 8000.0),
+    ("unlinked_open", 6500.0),
+];
+
 fn synchronous(rows: &Rows) -> Vec<Target> {
     let mut targets = Vec::new();
     let mut add = |what: String, value, limit| targets.push(Target { what, value, limit });
@@ -47,6 +60,13 @@ fn synchronous(rows: &Rows) -> Vec<Target> {
                 1.01,
             );
         }
+    }
+    for (load, limit) in INSTRUCTIONS {
+        add(
+            format!("sync {load}: median of instructions"),
+            rows.get("sync", load, Mode::Bytelog, "instr_median"),
+            limit,
+        );
     }
     add(
         "sync create: ByteLog's own instructions".to_owned(),
