@@ -3,8 +3,8 @@
 //! The fast-commit area: the journal's last blocks, mapped one by one.
 
 use crate::{
+    abstractions::{dax::DaxDevice, jbd2::Journal, mapping::Mapping},
     bytelog::{geometry::Geometry, reader::ReadArea},
-    kapi::{dax::DaxDevice, jbd2::Journal, mapping::Mapping},
     refusal::Refusal,
 };
 use core::ops::Range;
@@ -22,15 +22,14 @@ pub(crate) struct FcArea {
 
 impl FcArea {
     /// Maps the area of `journal`. The journal's blocks are pages.
-    pub(crate) fn map(journal: Journal) -> Result<Self, Refusal> {
+    pub(crate) fn map(journal: &Journal) -> Result<Self, Refusal> {
         let blocks = journal.fc_area().ok_or(Refusal::NoArea)?;
         let count = blocks.end - blocks.start;
         let geometry = u32::try_from(count)
             .ok()
             .and_then(|count| Geometry::new(PAGE_SIZE as u32, count).ok())
             .ok_or(Refusal::AreaTooSmall { blocks: count })?;
-        let device = journal.device().ok_or(Refusal::NoDax)?;
-        let dax = DaxDevice::of(device).ok_or(Refusal::NoDax)?;
+        let dax = DaxDevice::of(journal.device()).ok_or(Refusal::NoDax)?;
         let mapping = Mapping::new(dax, runs(journal, blocks)).map_err(Refusal::of_mapping)?;
         // INVARIANT: The runs are of `count` pages.
         Ok(Self { mapping, geometry })
@@ -61,7 +60,10 @@ impl ReadArea for FcArea {
 
 /// The given journal blocks as (offset, length) in bytes on the journal's device,
 /// joined where they follow one another there.
-fn runs(journal: Journal, mut blocks: Range<u64>) -> impl Iterator<Item = Result<(u64, usize)>> {
+fn runs(
+    journal: &Journal,
+    mut blocks: Range<u64>,
+) -> impl Iterator<Item = Result<(u64, usize)>> + '_ {
     let mut offsets = core::iter::from_fn(move || {
         let block = blocks.next()?;
         let at = journal.bmap(block);

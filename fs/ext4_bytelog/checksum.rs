@@ -2,7 +2,7 @@
 
 //! The kernel's CRC32C, for the format crate.
 
-use crate::{bytelog::crc::Crc32c, kapi::checksum::crc32c};
+use crate::{abstractions::checksum::crc32c, bytelog::crc::Crc32c};
 
 /// CRC32C as the kernel computes it.
 pub(crate) struct KernelCrc32c;

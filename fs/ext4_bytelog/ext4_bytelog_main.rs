@@ -14,10 +14,12 @@
 //! - [`checksum`]: the kernel's CRC32C, for the format crate.
 //! - [`trace`]: the tracepoints, as the module calls them.
 //! - [`bytelog`]: the format, shared with userspace (`rust/bytelog`).
-//! - [`kapi`]: safe wrappers for what the kernel crate lacks (`rust/kernel`).
+//! - [`abstractions`]: what the kernel crate lacks (`rust/kernel`).
 
 use kernel::prelude::*;
 
+#[path = "../../rust/kernel/mod.rs"]
+mod abstractions;
 mod area;
 #[path = "../../rust/bindings/mod.rs"]
 mod bindings;
@@ -27,8 +29,6 @@ mod checksum;
 mod counter;
 mod fallback;
 mod histogram;
-#[path = "../../rust/kernel/mod.rs"]
-mod kapi;
 mod log;
 mod mount;
 mod refusal;
@@ -48,15 +48,15 @@ module! {
 #[pin_data]
 struct BytelogModule {
     #[pin]
-    registration: kapi::fc_backend::Registration<mount::Mount>,
-    _stats: kapi::debugfs::Root,
+    registration: abstractions::fc_backend::Registration<mount::Mount>,
+    _stats: abstractions::debugfs::Root,
 }
 
 impl kernel::InPlaceModule for BytelogModule {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            _stats: kapi::debugfs::Root::new(c"ext4_bytelog")?,
-            registration <- kapi::fc_backend::Registration::new(module),
+            _stats: abstractions::debugfs::Root::new(c"ext4_bytelog")?,
+            registration <- abstractions::fc_backend::Registration::new(module),
         })
     }
 }

@@ -2,7 +2,9 @@
 
 //! Why a fast commit is given up, so that ext4 commits in full.
 
-use crate::{bindings, bytelog::error::WriteError, counter::Counter, kapi::errno, stats::Stats};
+use crate::{
+    abstractions::errno, bindings, bytelog::error::WriteError, counter::Counter, stats::Stats,
+};
 use kernel::prelude::*;
 
 /// A reason for giving a fast commit up. Each has a counter of its name.

@@ -5,6 +5,13 @@
 //! the mapped area, the device and the counters.
 
 use crate::{
+    abstractions::{
+        dax::DaxDevice,
+        fc_backend::Waits,
+        jbd2::Journal,
+        mapping::{Locked, Mapping},
+        pmem, random, zeroed,
+    },
     area::FcArea,
     bytelog::{
         error::WriteError,
@@ -12,16 +19,6 @@ use crate::{
         writer::{Commit, FileData, LogWriter, Medium, Persistence, MIN_STAGING},
     },
     checksum::KernelCrc32c,
-    kapi::{
-        block::BlockDevice,
-        dax::DaxDevice,
-        fc_backend::Waits,
-        jbd2::Journal,
-        mapping::{Locked, Mapping},
-        pmem, random,
-        super_block::SuperBlock,
-        zeroed,
-    },
     refusal::Refusal,
     stats::Stats,
 };
@@ -50,27 +47,19 @@ enum DataDevice {
     /// Another, where a fence is enough.
     Fenced,
     /// Another, which is flushed.
-    Flushed(BlockDevice),
+    Flushed,
 }
 
 impl DataDevice {
-    fn of(journal: Journal) -> Self {
+    fn of(journal: &Journal) -> Self {
         match journal.other_device() {
             None => Self::Journal,
             Some(device) if DaxDevice::of(device).is_some_and(|dax| dax.is_synchronous()) => {
                 Self::Fenced
             }
-            Some(device) => Self::Flushed(device),
+            Some(_) => Self::Flushed,
         }
     }
-}
-
-/// The devices that a log needs.
-#[derive(Clone, Copy)]
-struct Devices {
-    journal: Journal,
-    log: BlockDevice,
-    data: DataDevice,
 }
 
 /// The mapped area and the devices, as the writer sees them.
@@ -78,7 +67,8 @@ struct PmemMedium<'a> {
     mapping: &'a Mapping,
     /// From the first access on, until a device is flushed.
     locked: Option<Locked<'a>>,
-    devices: &'a Devices,
+    journal: &'a Journal,
+    data: DataDevice,
     /// Whether an fsync owes data of its file.
     owed: bool,
     stats: &'a Stats,
@@ -86,11 +76,18 @@ struct PmemMedium<'a> {
 
 impl<'a> PmemMedium<'a> {
     #[inline]
-    fn new(area: &'a FcArea, devices: &'a Devices, owed: bool, stats: &'a Stats) -> Self {
+    fn new(
+        area: &'a FcArea,
+        data: DataDevice,
+        journal: &'a Journal,
+        owed: bool,
+        stats: &'a Stats,
+    ) -> Self {
         Self {
             mapping: area.mapping(),
             locked: None,
-            devices,
+            journal,
+            data,
             owed,
             stats,
         }
@@ -125,35 +122,34 @@ impl Medium for PmemMedium<'_> {
 
     fn flush_device(&mut self) -> Result {
         // With `nobarrier` somebody has promised that no flush is needed.
-        if !self.devices.journal.has_barrier() {
+        if !self.journal.has_barrier() {
             return Ok(());
         }
         self.stats.device_flushes.add(1);
         // This can take long, and must not keep the device from being removed.
         self.locked = None;
-        self.devices.log.flush()
+        self.journal.device().flush()
     }
 
     fn file_data(&self) -> FileData {
-        match self.devices.data {
+        match self.data {
             DataDevice::Journal => FileData::Here,
-            DataDevice::Fenced | DataDevice::Flushed(_) => FileData::Apart { owed: self.owed },
+            DataDevice::Fenced | DataDevice::Flushed => FileData::Apart { owed: self.owed },
         }
     }
 
     fn flush_data(&mut self) -> Result {
-        match self.devices.data {
-            DataDevice::Journal => Ok(()),
-            DataDevice::Fenced => {
+        match (self.data, self.journal.other_device()) {
+            (DataDevice::Fenced, _) => {
                 self.fence();
                 Ok(())
             }
-            DataDevice::Flushed(_) if !self.devices.journal.has_barrier() => Ok(()),
-            DataDevice::Flushed(device) => {
+            (DataDevice::Flushed, Some(device)) if self.journal.has_barrier() => {
                 self.stats.data_flushes.add(1);
                 self.locked = None;
                 device.flush()
             }
+            _ => Ok(()),
         }
     }
 
@@ -167,31 +163,27 @@ impl Medium for PmemMedium<'_> {
 }
 
 /// The log of a mount.
-pub(crate) struct Log {
+pub(crate) struct MountLog {
     area: FcArea,
-    devices: Devices,
+    data: DataDevice,
     writer: LogWriter<KernelCrc32c, Staging>,
 }
 
-impl Log {
+impl MountLog {
     /// Takes the area over for new commits: whatever log is in it has been
     /// replayed, or belongs to an earlier life of the device.
-    pub(crate) fn begin(sb: SuperBlock, journal: Journal, stats: &Stats) -> Result<Self, Refusal> {
+    pub(crate) fn begin(journal: &Journal, uuid: [u8; 16], stats: &Stats) -> Result<Self, Refusal> {
         let area = FcArea::map(journal)?;
-        let devices = Devices {
-            journal,
-            log: journal.device().ok_or(Refusal::NoDax)?,
-            data: DataDevice::of(journal),
-        };
         let staging = zeroed::bytes(MIN_STAGING).map_err(|_| Refusal::NoMemory)?;
-        let writer = LogWriter::new(Staging(staging), area.geometry(), sb.uuid())
+        let writer = LogWriter::new(Staging(staging), area.geometry(), uuid)
             .map_err(|_| Refusal::NoMemory)?;
         let log = Self {
+            data: DataDevice::of(journal),
             area,
-            devices,
             writer,
         };
-        log.wipe_opener(stats).map_err(Refusal::of_writing)?;
+        log.wipe_opener(journal, stats)
+            .map_err(Refusal::of_writing)?;
         Ok(log)
     }
 
@@ -202,8 +194,8 @@ impl Log {
 
     /// What a commit waits for.
     pub(crate) fn waits(&self) -> Waits {
-        match self.devices.data {
-            DataDevice::Flushed(_) => Waits::ForFlush,
+        match self.data {
+            DataDevice::Flushed => Waits::ForFlush,
             _ if self.area.mapping().is_synchronous() => Waits::ForNothing,
             _ => Waits::ForFlush,
         }
@@ -211,17 +203,17 @@ impl Log {
 
     /// Where file data is, as an addition to a message.
     pub(crate) fn file_data(&self) -> &'static str {
-        match self.devices.data {
+        match self.data {
             DataDevice::Journal => "",
             DataDevice::Fenced => ", file data on a synchronous device",
-            DataDevice::Flushed(_) => ", file data on a device that is flushed",
+            DataDevice::Flushed => ", file data on a device that is flushed",
         }
     }
 
     /// Makes an opener that an earlier life of the device left unreadable. Its
     /// log could be of a transaction number that this life is still to reach.
-    fn wipe_opener(&self, stats: &Stats) -> Result {
-        let mut medium = PmemMedium::new(&self.area, &self.devices, false, stats);
+    fn wipe_opener(&self, journal: &Journal, stats: &Stats) -> Result {
+        let mut medium = PmemMedium::new(&self.area, self.data, journal, false, stats);
         medium.copy_in(0, &[0; OPENER_LEN])?;
         medium.write_back(0, OPENER_LEN as u64)?;
         medium.fence();
@@ -241,19 +233,26 @@ impl Log {
         }
     }
 
-    /// Room for one TLV of `len` bytes, header included, if there is some without a
-    /// further look; else see [`Self::make_room`].
+    /// Whether there is room for one TLV of `len` bytes, header included; else see
+    /// [`Self::make_room`].
+    #[inline]
+    pub(crate) fn fits(&self, tid: u32, len: usize) -> bool {
+        self.writer.tid() == Some(tid) && self.writer.fits(len)
+    }
+
+    /// That room.
     #[inline]
     pub(crate) fn reserve(&mut self, tid: u32, len: usize) -> Option<&mut [u8]> {
-        if self.writer.tid() != Some(tid) || !self.writer.fits(len) {
-            return None;
+        match self.fits(tid, len) {
+            true => self.writer.take(len),
+            false => None,
         }
-        self.writer.take(len)
     }
 
     /// Makes room for a TLV of `len` bytes, or says why there is none.
     pub(crate) fn make_room(
         &mut self,
+        journal: &Journal,
         tid: u32,
         len: usize,
         stats: &Stats,
@@ -262,7 +261,7 @@ impl Log {
         if self.writer.fits(len) {
             return Ok(());
         }
-        let mut medium = PmemMedium::new(&self.area, &self.devices, false, stats);
+        let mut medium = PmemMedium::new(&self.area, self.data, journal, false, stats);
         self.writer.make_room(&mut medium, len)
     }
 
@@ -270,6 +269,7 @@ impl Log {
     #[inline]
     pub(crate) fn commit(
         &mut self,
+        journal: &Journal,
         tid: u32,
         owed: bool,
         stats: &Stats,
@@ -277,7 +277,7 @@ impl Log {
         if self.writer.tid() != Some(tid) {
             self.enter(tid, stats);
         }
-        let mut medium = PmemMedium::new(&self.area, &self.devices, owed, stats);
+        let mut medium = PmemMedium::new(&self.area, self.data, journal, owed, stats);
         let done = self.writer.commit(&mut medium)?;
         stats.commits.add(1);
         stats.empty_commits.add((done.ordinal == 0).into());

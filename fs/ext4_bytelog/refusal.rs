@@ -2,7 +2,7 @@
 
 //! Why a mount is not served by ByteLog: the cause and the way out, one line.
 
-use crate::kapi::{dax::AccessError, errno};
+use crate::abstractions::{dax::AccessError, errno};
 use kernel::{fmt, prelude::*};
 
 /// A reason for not serving a mount.

@@ -4,43 +4,31 @@
 //! conventional fast-commit blocks in DRAM, and handed to ext4's own replay.
 
 use crate::{
-    area::FcArea,
-    bytelog::{
-        error::ReadError,
-        opener::{Block0, Prefix, OPENER_LEN},
-        reader::{read_log, Expected, Found, Log as LogSummary, Sink, MIN_SCRATCH, SCRATCH_LEN},
-        record::Record,
-        tlv::TL_LEN,
-        translate::Translator,
-    },
-    checksum::KernelCrc32c,
-    kapi::{
-        buffer_head::{BorrowedBlock, DramBlock},
+    abstractions::{
         errno,
-        fc_backend::{Next, Recovery},
-        jbd2::Journal,
+        fc_backend::{Found as Handed, Recovery},
         super_block::SuperBlock,
         zeroed,
     },
+    area::FcArea,
+    bytelog::{
+        error::ReadError,
+        geometry::BlockSize,
+        opener::{Block0, Prefix, OPENER_LEN},
+        reader::{read_log, Expected, Found, Log as LogSummary, Sink, MIN_SCRATCH, SCRATCH_LEN},
+        record::Record,
+        translate::Translator,
+    },
+    checksum::KernelCrc32c,
     refusal::Refusal,
     stats::Stats,
     trace,
 };
-use kernel::{ffi::c_int, fmt, page::PAGE_SIZE, prelude::*};
+use kernel::{fmt, page::PAGE_SIZE, prelude::*};
 
 /// Bytes of TLVs that there is room for from the start. A log that has more of them is
 /// copied now and then as it grows.
 const FEW_TLVS: usize = 16384;
-
-/// What there is to replay.
-pub(crate) enum Plan {
-    /// Nobody has looked yet, or what was found has been replayed.
-    Unread,
-    /// Nothing of ours: ext4 gets the blocks as jbd2 reads them.
-    PassOn,
-    /// TLVs of sealed commits of a transaction, in log order.
-    Log(KVVec<u8>),
-}
 
 /// TLVs as the reader hands them out; `sealed` bytes of them are of whole
 /// commits.
@@ -62,89 +50,88 @@ impl Sink for Collected {
     }
 }
 
-impl Plan {
-    /// Reads the area. `block` is the area's first block as jbd2 read it, which
-    /// tells what is there where the area cannot be mapped.
-    pub(crate) fn read(
-        sb: SuperBlock,
-        journal: Journal,
-        recovery: &Recovery,
-        block: &BorrowedBlock,
-        stats: &Stats,
-    ) -> Result<Self> {
-        let unreadable = |refusal: Refusal| {
-            pr_err!(
-                "{}: ByteLog records cannot be replayed: {refusal}\n",
-                sb.id()
-            );
-            refusal.errno()
-        };
-        let area = match FcArea::map(journal) {
-            Ok(area) => area,
-            Err(_) if !is_bytelog(block) => return Ok(Plan::PassOn),
-            Err(refusal) => return Err(unreadable(refusal)),
-        };
-        let uuid = sb.uuid();
-        let expected = Expected {
-            tid: recovery.expected_tid,
-            uuid: &uuid,
-            block_size: PAGE_SIZE as u32,
-        };
-        // A mount that writes logs writes none with longer records.
-        let collect =
-            |scratch| collect(&area, &expected, scratch).map_err(|_| unreadable(Refusal::NoMemory));
-        let read = match collect(MIN_SCRATCH)? {
-            Err(ReadError::Scratch) => collect(SCRATCH_LEN)?,
-            read => read,
-        };
-        let (log, mut found) = read.map_err(|error| refuse(sb, &error))?;
-        found.tlvs.truncate(found.sealed);
-        Ok(Self::of(sb, recovery, &log, found.tlvs, stats))
-    }
-
-    fn of(
-        sb: SuperBlock,
-        recovery: &Recovery,
-        log: &LogSummary,
-        tlvs: KVVec<u8>,
-        stats: &Stats,
-    ) -> Self {
-        match log.found {
-            Found::Stock => return Plan::PassOn,
-            Found::V1 => (),
-            Found::V2 => recovery.log_is_exact(sb),
-            Found::Empty | Found::Torn | Found::Stale { .. } => {
-                return Plan::Log(KVVec::new());
-            }
-        }
-        stats.replayed_commits.add(log.commits.into());
-        stats.replayed_records.add(log.records);
-        stats.replayed_bytes.add(tlvs.len() as u64);
-        trace::replay(sb, recovery.expected_tid, log, tlvs.len() as u64);
-        pr_info!(
-            "{}: replaying {} fast commits of transaction {}, {} bytes in {} records\n",
-            sb.id(),
-            log.commits,
-            recovery.expected_tid,
-            tlvs.len(),
-            log.records,
+/// Reads the area. `first` is its first block as jbd2 read it, which tells what is there
+/// where the area cannot be mapped.
+pub(crate) fn read(recovery: &Recovery<'_>, first: &[u8], stats: &Stats) -> Result<Handed> {
+    let sb = recovery.sb;
+    let unreadable = |refusal: Refusal| {
+        pr_err!(
+            "{}: ByteLog records cannot be replayed: {refusal}\n",
+            sb.id()
         );
-        Plan::Log(tlvs)
-    }
-
-    /// Takes jbd2's callback for block `off` of the area.
-    pub(crate) fn step(
-        &self,
-        recovery: &Recovery,
-        block: &BorrowedBlock,
-        off: c_int,
-    ) -> Result<Next> {
-        match self {
-            Plan::Unread => Err(EIO),
-            Plan::PassOn => recovery.pass_on(block, off),
-            Plan::Log(tlvs) => feed(recovery, tlvs),
+        refusal.errno()
+    };
+    let area = match FcArea::map(recovery.journal) {
+        Ok(area) => area,
+        Err(_) if !is_bytelog(first) => return Ok(Handed::NotOurs),
+        Err(refusal) => return Err(unreadable(refusal)),
+    };
+    let expected = Expected {
+        tid: recovery.tid,
+        uuid: &recovery.uuid,
+        block_size: PAGE_SIZE as u32,
+    };
+    // A mount that writes logs writes none with longer records.
+    let collect =
+        |scratch| collect(&area, &expected, scratch).map_err(|_| unreadable(Refusal::NoMemory));
+    let read = match collect(MIN_SCRATCH)? {
+        Err(ReadError::Scratch) => collect(SCRATCH_LEN)?,
+        read => read,
+    };
+    let (log, mut found) = read.map_err(|error| refuse(sb, &error))?;
+    found.tlvs.truncate(found.sealed);
+    let has_link_counts = match log.found {
+        Found::Stock => return Ok(Handed::NotOurs),
+        Found::V1 => false,
+        Found::V2 => true,
+        Found::Empty | Found::Torn | Found::Stale { .. } => {
+            return Ok(Handed::Log {
+                blocks: KVVec::new(),
+                has_link_counts: false,
+            });
         }
+    };
+    tell(sb, &log, found.tlvs.len(), stats);
+    Ok(Handed::Log {
+        blocks: translate(&found.tlvs, recovery.tid)?,
+        has_link_counts,
+    })
+}
+
+/// Tells what is replayed.
+fn tell(sb: &SuperBlock, log: &LogSummary, bytes: usize, stats: &Stats) {
+    stats.replayed_commits.add(log.commits.into());
+    stats.replayed_records.add(log.records);
+    stats.replayed_bytes.add(bytes as u64);
+    trace::replay(sb.dev(), log.tid, log, bytes as u64);
+    pr_info!(
+        "{}: replaying {} fast commits of transaction {}, {} bytes in {} records\n",
+        sb.id(),
+        log.commits,
+        log.tid,
+        bytes,
+        log.records,
+    );
+}
+
+/// The conventional fast-commit blocks of `tlvs`; none if there are no TLVs.
+fn translate(tlvs: &[u8], tid: u32) -> Result<KVVec<u8>> {
+    let mut blocks = KVVec::new();
+    if tlvs.is_empty() {
+        return Ok(blocks);
     }
+    // Nearly every block has TLVs up to the one that did not fit.
+    blocks.reserve(tlvs.len() + tlvs.len() / 8 + PAGE_SIZE, GFP_KERNEL)?;
+    let mut block: KVec<u8> = zeroed::bytes(PAGE_SIZE)?;
+    let mut translator =
+        Translator::<KernelCrc32c>::new(tlvs, tid, PAGE_SIZE as u32).map_err(|_| EINVAL)?;
+    while translator
+        .next_block(&mut block)
+        .map_err(|_| errno::bad_crc())?
+    {
+        blocks.extend_from_slice(&block, GFP_KERNEL)?;
+    }
+    Ok(blocks)
 }
 
 /// Reads the log with a scratch buffer of so many bytes, for which alone it fails.
@@ -162,48 +149,22 @@ fn collect(
     Ok(log.map(|log| (log, found)))
 }
 
-/// Hands the log to ext4, block by block, in one of jbd2's passes.
-fn feed(recovery: &Recovery, tlvs: &[u8]) -> Result<Next> {
-    let mut block = DramBlock::new(PAGE_SIZE)?;
-    let mut off = 0;
-    if !tlvs.is_empty() {
-        let mut blocks =
-            Translator::<KernelCrc32c>::new(tlvs, recovery.expected_tid, PAGE_SIZE as u32)
-                .map_err(|_| EINVAL)?;
-        while blocks
-            .next_block(block.bytes_mut())
-            .map_err(|_| errno::bad_crc())?
-        {
-            if recovery.feed(&mut block, off)? == Next::Stop {
-                return Ok(Next::Stop);
-            }
-            off += 1;
-        }
-    }
-    // Asked for a block beyond the last tag, of which it looks at the first, ext4
-    // finishes its scan, or its bitmaps. An empty area is just that block.
-    if let Some(first) = block.bytes_mut().first_chunk_mut::<TL_LEN>() {
-        *first = [0; TL_LEN];
-    }
-    recovery.feed(&mut block, off)?;
-    Ok(Next::Stop)
-}
-
-/// Whether the area's first block, as jbd2 read it, is ByteLog's.
-fn is_bytelog(block: &BorrowedBlock) -> bool {
-    let mut bytes = [0; OPENER_LEN];
-    block.copy_prefix(&mut bytes);
-    let Ok(size) = crate::bytelog::geometry::BlockSize::new(PAGE_SIZE as u32) else {
+/// Whether the area's first block is ByteLog's.
+fn is_bytelog(block: &[u8]) -> bool {
+    let (Some(bytes), Ok(size)) = (
+        block.first_chunk::<OPENER_LEN>(),
+        BlockSize::new(PAGE_SIZE as u32),
+    ) else {
         return false;
     };
     !matches!(
-        Prefix::new(&bytes).classify::<KernelCrc32c>(size),
+        Prefix::new(bytes).classify::<KernelCrc32c>(size),
         Block0::Stock | Block0::Empty
     )
 }
 
 /// Says why the log is not replayed, and what to do.
-fn refuse(sb: SuperBlock, error: &ReadError<Error, Error>) -> Error {
+fn refuse(sb: &SuperBlock, error: &ReadError<Error, Error>) -> Error {
     pr_err!("{}: {}\n", sb.id(), Said(error));
     match error {
         ReadError::Area { error, .. } | ReadError::Sink(error) => *error,

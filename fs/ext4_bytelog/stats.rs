@@ -3,7 +3,7 @@
 //! What has happened on a mount since it was mounted: a file for each counter in
 //! `debugfs/ext4_bytelog/<device>/`.
 
-use crate::{counter::Counter, histogram::Histogram, kapi::debugfs::Root};
+use crate::{abstractions::debugfs::Root, counter::Counter, histogram::Histogram};
 use core::convert::Infallible;
 use kernel::{c_str, debugfs::Scope, prelude::*};
 

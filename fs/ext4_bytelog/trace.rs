@@ -3,9 +3,9 @@
 //! The tracepoints, as the module calls them. `bytelog_trace.h` has their fields.
 
 use crate::{
+    abstractions::{mapping::Mapping, tracepoint::declare_traces},
     bytelog::{reader::Log as LogSummary, writer::Commit},
     fallback::Fallback,
-    kapi::{mapping::Mapping, super_block::SuperBlock, tracepoint::declare_traces},
 };
 use kernel::ffi::c_int;
 
@@ -27,16 +27,16 @@ declare_traces! {
 }
 
 /// A mount has begun to log.
-pub(crate) fn attach(sb: SuperBlock, mapping: &Mapping) {
+pub(crate) fn attach(dev: u32, mapping: &Mapping) {
     let pieces = u32::try_from(mapping.segments()).unwrap_or(u32::MAX);
-    bytelog_attach(sb.dev(), mapping.len(), pieces, mapping.is_synchronous());
+    bytelog_attach(dev, mapping.len(), pieces, mapping.is_synchronous());
 }
 
 /// A fast commit is durable; `used` bytes of log are filled.
 #[inline]
-pub(crate) fn commit(sb: SuperBlock, tid: u32, done: &Commit, used: u64, nanos: u64) {
+pub(crate) fn commit(dev: u32, tid: u32, done: &Commit, used: u64, nanos: u64) {
     bytelog_commit(
-        sb.dev(),
+        dev,
         tid,
         done.ordinal,
         done.records,
@@ -48,22 +48,16 @@ pub(crate) fn commit(sb: SuperBlock, tid: u32, done: &Commit, used: u64, nanos: 
 }
 
 /// A fast commit is given up.
-pub(crate) fn abort(sb: SuperBlock, tid: u32, why: Fallback) {
-    bytelog_abort(sb.dev(), tid, why.trace_reason(), why.errno().to_errno());
+pub(crate) fn abort(dev: u32, tid: u32, why: Fallback) {
+    bytelog_abort(dev, tid, why.trace_reason(), why.errno().to_errno());
 }
 
 /// A TLV found no room in the log.
-pub(crate) fn full(sb: SuperBlock, tid: u32, used: u64, capacity: u64) {
-    bytelog_full(sb.dev(), tid, used, capacity);
+pub(crate) fn full(dev: u32, tid: u32, used: u64, capacity: u64) {
+    bytelog_full(dev, tid, used, capacity);
 }
 
 /// A log goes to ext4's replay, with so many bytes of TLVs.
-pub(crate) fn replay(sb: SuperBlock, tid: u32, log: &LogSummary, payload_bytes: u64) {
-    bytelog_replay(
-        sb.dev(),
-        tid,
-        log.commits.into(),
-        log.records,
-        payload_bytes,
-    );
+pub(crate) fn replay(dev: u32, tid: u32, log: &LogSummary, payload_bytes: u64) {
+    bytelog_replay(dev, tid, log.commits.into(), log.records, payload_bytes);
 }

@@ -5,57 +5,46 @@
 //! C header: [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h)
 
 use crate::bindings;
-use core::ptr::NonNull;
-use kernel::{error::to_result, prelude::*};
+use kernel::{block::SECTOR_SIZE, error::to_result, prelude::*, types::Opaque};
 
-/// Bytes of a sector, the unit of `struct block_device`.
-const SECTOR_SIZE: u64 = 512;
-
-/// A block device that somebody else holds open.
+/// A block device that a mount holds open.
 ///
 /// # Invariants
 ///
-/// The pointee is a valid `struct block_device`, kept open by the mount for as
-/// long as this value is used.
-#[derive(Clone, Copy)]
-pub(crate) struct BlockDevice(NonNull<bindings::block_device>);
-
-// SAFETY: A `struct block_device` may be used from any context; the type
-// invariants keep it alive.
-unsafe impl Send for BlockDevice {}
-// SAFETY: As above; the methods take shared references and C does the locking.
-unsafe impl Sync for BlockDevice {}
+/// A `struct block_device` that stays open while a reference to this exists.
+#[repr(transparent)]
+pub(crate) struct BlockDevice(Opaque<bindings::block_device>);
 
 impl BlockDevice {
-    /// Wraps a block device.
+    /// Borrows a block device.
     ///
     /// # Safety
     ///
-    /// `ptr` must be a valid open block device and stay so for as long as the
-    /// returned value or a copy of it is used.
-    pub(crate) unsafe fn from_raw(ptr: NonNull<bindings::block_device>) -> Self {
+    /// `ptr` must point to a `struct block_device` that is valid and open for `'a`.
+    pub(super) unsafe fn from_raw<'a>(ptr: *mut bindings::block_device) -> &'a Self {
         // INVARIANT: By the safety requirements of this function.
-        Self(ptr)
+        // SAFETY: `Self` has the layout of its field, and of what that wraps; the pointee
+        // is valid for `'a` by the safety requirements.
+        unsafe { &*ptr.cast() }
     }
 
-    /// The raw pointer, valid as long as `self` may be used.
-    pub(crate) fn as_ptr(self) -> *mut bindings::block_device {
-        self.0.as_ptr()
+    pub(super) fn as_ptr(&self) -> *mut bindings::block_device {
+        self.0.get()
     }
 
     /// Size in bytes, as of now.
-    pub(crate) fn len(self) -> u64 {
-        // SAFETY: By the type invariants the device is valid; an aligned word, which
-        // others may change.
-        let sectors = unsafe { (&raw const (*self.0.as_ptr()).bd_nr_sectors).read_volatile() };
-        sectors.saturating_mul(SECTOR_SIZE)
+    pub(crate) fn len(&self) -> u64 {
+        // SAFETY: By the type invariants the device is valid. The field is an aligned word,
+        // which the kernel changes in one store.
+        let sectors = unsafe { (&raw const (*self.0.get()).bd_nr_sectors).read_volatile() };
+        sectors.saturating_mul(SECTOR_SIZE.into())
     }
 
     /// Makes everything that the device has completed durable. Sleeps.
     ///
     /// Fails with the device's error, `EIO` as a rule.
-    pub(crate) fn flush(self) -> Result {
+    pub(crate) fn flush(&self) -> Result {
         // SAFETY: By the type invariants the device is valid and open.
-        to_result(unsafe { bindings::blkdev_issue_flush(self.0.as_ptr()) })
+        to_result(unsafe { bindings::blkdev_issue_flush(self.0.get()) })
     }
 }

@@ -6,8 +6,11 @@
 
 use super::block::BlockDevice;
 use crate::bindings;
-use core::ptr::{self, NonNull};
-use kernel::{error::to_result, ffi::c_void, page::PAGE_SIZE, prelude::*};
+use core::{
+    marker::PhantomData,
+    ptr::{self, NonNull},
+};
+use kernel::{error::to_result, ffi::c_void, page::PAGE_SIZE, prelude::*, types::NotThreadSafe};
 
 /// Bytes of a page.
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -45,18 +48,20 @@ impl From<Error> for AccessError {
     }
 }
 
-// SAFETY: DAX devices are reference counted and may be used from any context.
+// SAFETY: A reference to a DAX device may be released by another thread than the one that
+// took it.
 unsafe impl Send for DaxDevice {}
-// SAFETY: As above; C synchronises what the methods touch.
+// SAFETY: The functions that the methods call read flags of the device in one access each, and
+// ask its driver, which any number of threads may do at a time.
 unsafe impl Sync for DaxDevice {}
 
 impl DaxDevice {
     /// Looks up the DAX device of a block device or partition. `None`: it has
     /// none, is dead, or the partition is not page aligned.
-    pub(crate) fn of(bdev: BlockDevice) -> Option<Self> {
+    pub(crate) fn of(bdev: &BlockDevice) -> Option<Self> {
         let mut start = 0;
-        // SAFETY: `bdev` is a valid open block device; no holder is registered,
-        // so no operations are needed.
+        // SAFETY: A `BlockDevice` is valid and open; without a holder no operations are
+        // needed.
         let dev = unsafe {
             bindings::fs_dax_get_by_bdev(bdev.as_ptr(), &mut start, ptr::null_mut(), ptr::null())
         };
@@ -85,9 +90,13 @@ impl DaxDevice {
     /// Keeps what is mapped of the device in place: whoever takes a device away makes
     /// it dead first, so that [`Self::access`] fails, and then waits for everybody who
     /// holds the lock.
-    pub(super) fn read_lock(&self) -> ReadGuard {
-        // SAFETY: No requirements; the guard's drop releases it.
-        ReadGuard(unsafe { bindings::dax_read_lock() })
+    pub(super) fn read_lock(&self) -> ReadGuard<'_> {
+        ReadGuard {
+            // SAFETY: It may be taken anywhere that may sleep; the guard releases it.
+            index: unsafe { bindings::dax_read_lock() },
+            device: PhantomData,
+            _not_send: NotThreadSafe,
+        }
     }
 
     /// Asks where `[offset, offset + len)` bytes of the block device are mapped; both are
@@ -95,7 +104,7 @@ impl DaxDevice {
     /// mapped without a gap. Fails with `ENXIO` once the device has been removed.
     pub(super) fn access(
         &self,
-        guard: &ReadGuard,
+        guard: &ReadGuard<'_>,
         offset: u64,
         len: usize,
     ) -> Result<Extent, AccessError> {
@@ -130,7 +139,7 @@ impl DaxDevice {
     #[inline]
     pub(super) fn confirm(
         &self,
-        guard: &ReadGuard,
+        guard: &ReadGuard<'_>,
         extent: &Extent,
         skip: usize,
         end: usize,
@@ -150,10 +159,11 @@ impl DaxDevice {
     /// `dax_direct_access()`: how many pages from `page` on are accessible, or an error,
     /// and where they are.
     #[inline]
-    fn direct_access(&self, _guard: &ReadGuard, page: usize, pages: usize) -> (isize, *mut u8) {
+    fn direct_access(&self, _guard: &ReadGuard<'_>, page: usize, pages: usize) -> (isize, *mut u8) {
         let mut addr: *mut c_void = ptr::null_mut();
-        // SAFETY: By the type invariants `dev` is valid; the guard is the read lock that
-        // the call needs; the pfn is not asked for.
+        // SAFETY: By the type invariants `dev` is valid. The call needs the read lock, which
+        // is held as long as the guard exists. `addr` is valid for a write, and the pfn is
+        // not asked for.
         let got = unsafe {
             bindings::dax_direct_access(
                 self.dev.as_ptr(),
@@ -180,6 +190,13 @@ pub(super) struct Extent {
     len: usize,
 }
 
+// SAFETY: The address is that of device memory, which is mapped for all threads.
+unsafe impl Send for Extent {}
+// SAFETY: A shared reference gives the address and no access. Whoever accesses what is there
+// does so in assembly or C, as one does with memory that others change at any time; no Rust
+// reference to it exists.
+unsafe impl Sync for Extent {}
+
 impl Extent {
     /// Bytes, a multiple of the page size.
     #[inline]
@@ -201,12 +218,18 @@ impl Drop for DaxDevice {
     }
 }
 
-/// The DAX read lock: while it exists no device goes away.
-pub(super) struct ReadGuard(kernel::ffi::c_int);
+/// The DAX read lock: while it exists no device goes away. It is released in the thread that
+/// took it, as SRCU demands.
+pub(super) struct ReadGuard<'a> {
+    index: kernel::ffi::c_int,
+    device: PhantomData<&'a DaxDevice>,
+    _not_send: NotThreadSafe,
+}
 
-impl Drop for ReadGuard {
+impl Drop for ReadGuard<'_> {
     fn drop(&mut self) {
-        // SAFETY: The value came from `dax_read_lock()` and is released once.
-        unsafe { bindings::dax_read_unlock(self.0) };
+        // SAFETY: `dax_read_lock()` returned the value in this thread, and this is the only
+        // place where it is given back.
+        unsafe { bindings::dax_read_unlock(self.index) };
     }
 }

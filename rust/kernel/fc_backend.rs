@@ -9,15 +9,13 @@
 //! C header: `fs/ext4/fc_backend.h`
 
 use super::{
-    buffer_head::{BorrowedBlock, DramBlock},
+    buffer_head::{self, DramBlock},
     jbd2::{Journal, ReplayCallback},
     super_block::SuperBlock,
+    zeroed,
 };
 use crate::bindings;
-use core::{
-    marker::PhantomData,
-    ptr::{self, NonNull},
-};
+use core::{cell::UnsafeCell, marker::PhantomData, ptr};
 use kernel::{
     error::{from_result, to_result},
     ffi::{c_int, c_uint, c_void},
@@ -55,170 +53,128 @@ pub(crate) enum Waits {
     ForFlush,
 }
 
-/// What jbd2 does with the blocks it hands to a replay callback.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pass {
-    /// The log is checked, nothing is changed.
-    Scan,
-    /// The log is applied.
-    Replay,
-}
-
-/// What a replay callback wants of jbd2.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// The next block, please.
-    Continue,
-    /// No further block of this pass.
-    Stop,
-}
-
-impl Next {
-    fn from_raw(ret: c_int) -> Result<Self> {
-        to_result(ret)?;
-        Ok(if ret == bindings::JBD2_FC_REPLAY_STOP as c_int {
-            Next::Stop
-        } else {
-            Next::Continue
-        })
-    }
-
-    fn into_raw(self) -> c_int {
-        match self {
-            Next::Continue => bindings::JBD2_FC_REPLAY_CONTINUE as c_int,
-            Next::Stop => bindings::JBD2_FC_REPLAY_STOP as c_int,
-        }
-    }
-}
-
 /// A recovery that jbd2 is in the middle of.
-///
-/// # Invariants
-///
-/// Exists only while jbd2 runs the replay callback of `journal`; `original` is
-/// the callback that stood there before.
-pub(crate) struct Recovery {
-    journal: Journal,
-    original: ReplayCallback,
-    raw_pass: bindings::passtype,
-    /// The pass that jbd2 is in.
-    pub(crate) pass: Pass,
+pub(crate) struct Recovery<'a> {
+    /// The mount.
+    pub(crate) sb: &'a SuperBlock,
+    /// Its journal.
+    pub(crate) journal: &'a Journal,
+    /// The filesystem's UUID.
+    pub(crate) uuid: [u8; 16],
     /// The transaction whose fast commits may be replayed.
-    pub(crate) expected_tid: u32,
+    pub(crate) tid: u32,
 }
 
-impl Recovery {
-    /// Lets ext4 have the block that jbd2 read.
-    pub(crate) fn pass_on(&self, block: &BorrowedBlock, off: c_int) -> Result<Next> {
-        self.call(block.as_ptr(), off)
-    }
-
-    /// Lets ext4 have a block of ours as block `off` of the area.
-    pub(crate) fn feed(&self, block: &mut DramBlock, off: c_int) -> Result<Next> {
-        self.call(block.as_ptr(), off)
-    }
-
-    /// Before the scan: the log is of this version of the writer, which logs whoever loses a
-    /// name and is not gone behind it. Replay leaves link counts to that.
-    pub(crate) fn log_is_exact(&self, sb: SuperBlock) {
-        // SAFETY: By the type invariant of `SuperBlock` the filesystem is there; it is the
-        // one whose journal is being recovered, and nobody else looks at its state of replay.
-        unsafe { bindings::ext4_fc_backend_exact(sb.as_ptr()) }
-    }
-
-    fn call(&self, block: *mut bindings::buffer_head, off: c_int) -> Result<Next> {
-        // SAFETY: By the type invariants jbd2 is recovering this journal and
-        // `original` is ext4's callback for it; the callers pass a valid buffer
-        // head with a whole journal block of data.
-        Next::from_raw(unsafe {
-            (self.original)(
-                self.journal.as_ptr(),
-                block,
-                self.raw_pass,
-                off,
-                self.expected_tid,
-            )
-        })
-    }
+/// What a backend makes of the fast-commit area at recovery.
+pub(crate) enum Found {
+    /// Nothing of the backend's: ext4 gets the blocks as jbd2 reads them.
+    NotOurs,
+    /// A log, as conventional fast-commit blocks. There may be none.
+    Log {
+        /// The blocks, one behind the other.
+        blocks: KVVec<u8>,
+        /// The log is of this version of the writer, which logs each inode that loses a name
+        /// and is not gone behind it. Replay leaves link counts to that.
+        has_link_counts: bool,
+    },
 }
 
 /// The state of one mount, and what ext4 and jbd2 ask of it.
-///
-/// [`Self::reserve`], [`Self::commit`] and [`Self::abort`] are called between the
-/// start and the end of a fast commit, of which jbd2 runs one at a time.
 pub(crate) trait Backend: Sized + Send + Sync + 'static {
     /// The name ext4 looks the backend up by.
     const NAME: &'static CStr;
 
+    /// What commits write to. They take turns.
+    type Log: Send;
+
     /// Prepares a mount before its journal is loaded, or says in the log why not.
-    fn attach(sb: SuperBlock, journal: Journal, flags: AttachFlags) -> Result<Pin<KBox<Self>>>;
+    fn attach(sb: &SuperBlock, journal: &Journal, flags: AttachFlags) -> Result<Pin<KBox<Self>>>;
 
     /// Says in the log that there is no memory for a mount's state. Returns what
     /// ext4 is told.
-    fn no_memory(sb: SuperBlock, flags: AttachFlags) -> Error;
+    fn no_memory(sb: &SuperBlock, flags: AttachFlags) -> Error;
 
     /// The area is known: from now on commits are logged. Or says in the log why
     /// not.
-    fn start(&self) -> Result<Waits>;
+    fn start(
+        &self,
+        sb: &SuperBlock,
+        journal: &Journal,
+        uuid: [u8; 16],
+    ) -> Result<(Self::Log, Waits)>;
 
-    /// Bytes for the next TLV, written by the caller before its next call. `None`:
-    /// the fast commit is given up.
-    fn reserve(&self, tid: u32, len: usize) -> Option<NonNull<u8>>;
+    /// `len` bytes for the next TLV. `None`: the fast commit is given up.
+    fn reserve<'l>(
+        &self,
+        log: &'l mut Self::Log,
+        journal: &Journal,
+        tid: u32,
+        len: usize,
+    ) -> Option<&'l mut [u8]>;
 
     /// Makes what was reserved since the last commit durable, and before it the
     /// file data that it describes, or that an fsync owes on another device.
-    fn commit(&self, tid: u32, owed: bool) -> Result;
+    fn commit(&self, log: &mut Self::Log, journal: &Journal, tid: u32, owed: bool) -> Result;
 
     /// The fast commit is given up: what was reserved is not to be committed.
-    fn abort(&self);
+    fn abort(&self, log: &mut Self::Log);
 
-    /// jbd2 has read block `off` of the area.
-    fn replay(&self, recovery: &Recovery, block: &BorrowedBlock, off: c_int) -> Result<Next>;
+    /// Reads the area before its first block is replayed. `first` is that block, as jbd2 has
+    /// read it.
+    fn read_log(&self, recovery: &Recovery<'_>, first: &[u8]) -> Result<Found>;
 }
 
 /// What stands behind ext4's private pointer of a mount.
-struct Instance<T> {
+struct Instance<T: Backend> {
     mount: Pin<KBox<T>>,
-    journal: Journal,
-    replay: ReplayCallback,
+    /// From the mount's start on.
+    log: UnsafeCell<Option<T::Log>>,
+    /// While jbd2 recovers the journal.
+    found: UnsafeCell<Option<Found>>,
+    sb: *mut bindings::super_block,
+    journal: *mut bindings::journal_t,
+    original: ReplayCallback,
 }
 
 /// The functions that ext4 and jbd2 call, for a backend `T`.
+///
+/// What their `# Safety` sections ask for is ext4's part of the contract; see
+/// `struct ext4_fc_backend_ops`.
 struct OperationsVTable<T>(PhantomData<T>);
 
 impl<T: Backend> OperationsVTable<T> {
     /// # Safety
     ///
-    /// `data` must come from [`Self::attach_callback`] and not have been given
-    /// to [`Self::detach_callback`] yet, nor be within the returned lifetime.
+    /// `data` must be a pointer that [`Self::attach_callback`] has stored, and not be given to
+    /// [`Self::detach_callback`] within `'a`.
     unsafe fn instance<'a>(data: *mut c_void) -> &'a Instance<T> {
-        // SAFETY: By the safety requirements it is a live `KBox<Instance<T>>`,
-        // of which only shared references are made.
+        // SAFETY: `attach_callback()` stores a `KBox<Instance<T>>` that has been turned into a
+        // pointer, and by the safety requirements it is not freed within `'a`. Only shared
+        // references are made of it.
         unsafe { &*data.cast::<Instance<T>>() }
     }
 
-    /// The instance of the mount that a journal belongs to.
+    /// The log of a mount, and its journal.
     ///
     /// # Safety
     ///
-    /// Only for callbacks that this file has installed in `journal`: ext4 sets
-    /// `j_private` to its superblock, and detaches the backend after the journal
-    /// is gone.
-    unsafe fn instance_of<'a>(journal: *mut bindings::journal_t) -> Option<&'a Instance<T>> {
-        // SAFETY: The journal is valid during its own callback.
-        let sb = unsafe { (*journal).j_private }.cast::<bindings::super_block>();
-        // SAFETY: `j_private` of ext4's journals is the superblock.
-        let data = unsafe { bindings::ext4_fc_backend_priv(sb) };
-        // SAFETY: ext4 stores there what `attach_callback()` made, and has not
-        // detached it, by the safety requirements.
-        (!data.is_null()).then(|| unsafe { Self::instance(data) })
+    /// As [`Self::instance`]. The journal must not be destroyed within `'a`, and there must be
+    /// no other result of this function within it.
+    unsafe fn log<'a>(instance: &'a Instance<T>) -> Option<(&'a mut T::Log, &'a Journal)> {
+        // SAFETY: There is no other reference by the safety requirements.
+        let log = unsafe { &mut *instance.log.get() }.as_mut()?;
+        // SAFETY: A journal that has been loaded is set up; by the safety requirements it is
+        // valid within `'a`.
+        let journal = unsafe { Journal::from_raw(instance.journal) };
+        Some((log, journal))
     }
 
     /// # Safety
     ///
-    /// Called by ext4 only, before `jbd2_journal_load()` or, during it, by ext4's own
-    /// replay callback: `sb` and `journal` are valid until the journal is destroyed,
-    /// `sb` until after the detach, and `data` is valid for a write.
+    /// `sb` must point to a superblock that has been read, and stays valid until behind the
+    /// detach. `journal` must point to its journal, which is set up, and stays valid until it
+    /// is destroyed, which is before the detach; its `j_private` must be `sb`. It has not been
+    /// loaded, or this is called in its replay callback. `data` must be valid for a write.
     unsafe extern "C" fn attach_callback(
         sb: *mut bindings::super_block,
         journal: *mut bindings::journal_t,
@@ -226,25 +182,28 @@ impl<T: Backend> OperationsVTable<T> {
         data: *mut *mut c_void,
     ) -> c_int {
         from_result(|| {
-            // SAFETY: By the safety requirements of this function.
-            let sb = unsafe { SuperBlock::from_raw(NonNull::new(sb).ok_or(EINVAL)?) };
-            // SAFETY: By the safety requirements of this function; `T` learns of
-            // the detach, after which it is not called again.
-            let journal = unsafe { Journal::from_raw(NonNull::new(journal).ok_or(EINVAL)?) };
-            // SAFETY: By the safety requirements of this function nobody recovers the
-            // journal, or the caller, in its replay callback.
-            let replay = unsafe { journal.replay() }.ok_or(EINVAL)?;
             let flags = AttachFlags(flags);
+            let (sb_ptr, journal_ptr) = (sb, journal);
+            // SAFETY: By the safety requirements it is valid during this call.
+            let sb = unsafe { SuperBlock::from_raw(sb_ptr) };
+            // SAFETY: As above.
+            let journal = unsafe { Journal::from_raw(journal_ptr) };
+            // SAFETY: By the safety requirements nobody recovers the journal, or we are in its
+            // replay callback.
+            let original = unsafe { journal.replay() }.ok_or(EINVAL)?;
             let room = KBox::new_uninit(GFP_KERNEL).map_err(|_| T::no_memory(sb, flags))?;
             let instance = room.write(Instance {
                 mount: T::attach(sb, journal, flags)?,
-                journal,
-                replay,
+                log: UnsafeCell::new(None),
+                found: UnsafeCell::new(None),
+                sb: sb_ptr,
+                journal: journal_ptr,
+                original,
             });
-            // SAFETY: As above. ext4 keeps the module pinned until after the journal is
-            // destroyed.
+            // SAFETY: As above. The callback is code of this module, which ext4 keeps from
+            // being unloaded until behind the detach.
             unsafe { journal.set_replay(Self::replay_callback) };
-            // SAFETY: `data` is valid for a write.
+            // SAFETY: `data` is valid for a write by the safety requirements.
             unsafe { *data = KBox::into_raw(instance).cast() };
             Ok(0)
         })
@@ -252,13 +211,26 @@ impl<T: Backend> OperationsVTable<T> {
 
     /// # Safety
     ///
-    /// Called by ext4 only, with `data` as attached, before the first commit; again
-    /// only if it has failed.
+    /// `data` must be as attached. The journal must have been loaded. No other call for `data`
+    /// may run at the same time, and none may have succeeded here before. The filesystem's UUID
+    /// must not be changed meanwhile.
     unsafe extern "C" fn start_callback(data: *mut c_void) -> c_int {
-        // SAFETY: By the safety requirements of this function.
+        // SAFETY: By the safety requirements it is attached.
         let instance = unsafe { Self::instance(data) };
+        // SAFETY: Both stay valid until the detach, or until the journal is destroyed, neither
+        // of which happens during this call.
+        let (sb, journal) = unsafe {
+            (
+                SuperBlock::from_raw(instance.sb),
+                Journal::from_raw(instance.journal),
+            )
+        };
         from_result(|| {
-            Ok(match instance.mount.start()? {
+            // SAFETY: By the safety requirements it is not changed meanwhile.
+            let (log, waits) = instance.mount.start(sb, journal, unsafe { sb.uuid() })?;
+            // SAFETY: By the safety requirements nobody else uses the log.
+            unsafe { *instance.log.get() = Some(log) };
+            Ok(match waits {
                 Waits::ForNothing => 0,
                 Waits::ForFlush => bindings::EXT4_FC_BACKEND_FLUSHES as c_int,
             })
@@ -267,27 +239,34 @@ impl<T: Backend> OperationsVTable<T> {
 
     /// # Safety
     ///
-    /// Called by ext4 only, once, with `data` as attached, after the journal is
-    /// gone. Nothing uses `data` afterwards.
+    /// `data` must be as attached, and be used by nobody at the same time or from now on. The
+    /// journal's replay callback is not called any more.
     unsafe extern "C" fn detach_callback(data: *mut c_void) {
-        // SAFETY: `data` came from `KBox::into_raw()` and nobody uses it any more.
+        // SAFETY: `attach_callback()` got `data` from `KBox::into_raw()`, and by the safety
+        // requirements this is its last use.
         drop(unsafe { KBox::from_raw(data.cast::<Instance<T>>()) });
     }
 
     /// # Safety
     ///
-    /// Called by ext4 only, within a fast commit of a started mount. The caller
-    /// writes at most `len` bytes to the result, before its next call.
+    /// `data` must be as attached. The journal must not be destroyed meanwhile. No other call
+    /// for `data` may run at the same time, and the last result of this function is not used
+    /// any more. What it returns has room for `len` bytes until the next call for `data`.
     unsafe extern "C" fn reserve_callback(
         data: *mut c_void,
         tid: bindings::tid_t,
         len: c_uint,
     ) -> *mut u8 {
-        // SAFETY: By the safety requirements of this function.
+        // SAFETY: By the safety requirements it is attached.
         let instance = unsafe { Self::instance(data) };
-        match instance.mount.reserve(tid, len as usize) {
-            Some(bytes) => bytes.as_ptr(),
-            None => ptr::null_mut(),
+        // SAFETY: By the safety requirements no other call has a reference, nor is the journal
+        // being destroyed.
+        let Some((log, journal)) = (unsafe { Self::log(instance) }) else {
+            return ptr::null_mut();
+        };
+        match instance.mount.reserve(log, journal, tid, len as usize) {
+            Some(bytes) if bytes.len() >= len as usize => bytes.as_mut_ptr(),
+            _ => ptr::null_mut(),
         }
     }
 
@@ -299,23 +278,35 @@ impl<T: Backend> OperationsVTable<T> {
         tid: bindings::tid_t,
         owed: bool,
     ) -> c_int {
-        // SAFETY: By the safety requirements of this function.
+        // SAFETY: By the safety requirements it is attached.
         let instance = unsafe { Self::instance(data) };
-        from_result(|| instance.mount.commit(tid, owed).map(|()| 0))
+        // SAFETY: By the safety requirements no other call has a reference, nor is the journal
+        // being destroyed.
+        let Some((log, journal)) = (unsafe { Self::log(instance) }) else {
+            return EINVAL.to_errno();
+        };
+        from_result(|| instance.mount.commit(log, journal, tid, owed).map(|()| 0))
     }
 
     /// # Safety
     ///
     /// As [`Self::reserve_callback`].
     unsafe extern "C" fn abort_callback(data: *mut c_void) {
-        // SAFETY: By the safety requirements of this function.
-        unsafe { Self::instance(data) }.mount.abort();
+        // SAFETY: By the safety requirements it is attached.
+        let instance = unsafe { Self::instance(data) };
+        // SAFETY: By the safety requirements no other call has a reference, nor is the journal
+        // being destroyed.
+        if let Some((log, _)) = unsafe { Self::log(instance) } {
+            instance.mount.abort(log);
+        }
     }
 
     /// # Safety
     ///
-    /// Called by jbd2 only, during recovery, with the journal in which it was
-    /// installed and a buffer head that jbd2 has read and holds.
+    /// This must be the replay callback of `journal` because [`Self::attach_callback`] has made
+    /// it so, and the mount not be detached. jbd2 recovers the journal in this thread. `bh` must
+    /// be a buffer head of the journal's block `off` of the area, which has been read and is
+    /// held.
     unsafe extern "C" fn replay_callback(
         journal: *mut bindings::journal_t,
         bh: *mut bindings::buffer_head,
@@ -323,25 +314,120 @@ impl<T: Backend> OperationsVTable<T> {
         off: c_int,
         expected_tid: bindings::tid_t,
     ) -> c_int {
-        from_result(|| {
-            // SAFETY: This callback is installed in the journal that it is
-            // called for.
-            let instance = unsafe { Self::instance_of(journal) }.ok_or(EIO)?;
-            // INVARIANT: jbd2 is in this callback until we return.
-            let recovery = Recovery {
-                journal: instance.journal,
-                original: instance.replay,
-                raw_pass: pass,
-                pass: match pass {
-                    bindings::passtype_PASS_SCAN => Pass::Scan,
-                    _ => Pass::Replay,
-                },
-                expected_tid,
-            };
-            // SAFETY: jbd2 holds the buffer head until we return.
-            let block = unsafe { BorrowedBlock::from_raw(NonNull::new(bh).ok_or(EIO)?) };
-            Ok(instance.mount.replay(&recovery, &block, off)?.into_raw())
-        })
+        // SAFETY: By the safety requirements the journal is valid, and `j_private` is the
+        // superblock.
+        let data = unsafe { bindings::ext4_fc_backend_priv((*journal).j_private.cast()) };
+        if data.is_null() {
+            return EIO.to_errno();
+        }
+        // SAFETY: ext4 has what `attach_callback()` stored, until the detach.
+        let instance = unsafe { Self::instance(data) };
+        // SAFETY: jbd2 calls this in one thread, one block after the other, and ext4's own
+        // callback does not call it.
+        let found = unsafe { &mut *instance.found.get() };
+        let scan = pass == bindings::passtype_PASS_SCAN;
+        // SAFETY: `bh` is valid, and ext4's callback gets it as jbd2 would have given it.
+        let pass_on = |bh| unsafe { (instance.original)(journal, bh, pass, off, expected_tid) };
+        let next = from_result(|| {
+            if off == 0 && scan {
+                // SAFETY: `bh` has been read and is held.
+                *found = Some(unsafe { Self::read(instance, bh, expected_tid) }?);
+            }
+            match found {
+                Some(Found::NotOurs) => Ok(pass_on(bh)),
+                Some(Found::Log { blocks, .. }) => {
+                    // SAFETY: jbd2 is in this callback.
+                    unsafe { Self::feed(instance, blocks, pass, expected_tid) }
+                }
+                None => Err(EIO),
+            }
+        });
+        // Of a log that has been replayed nothing is to stay in memory for as long as the
+        // mount does.
+        if next < 0 || !scan && next == bindings::JBD2_FC_REPLAY_STOP as c_int {
+            *found = None;
+        }
+        next
+    }
+
+    /// # Safety
+    ///
+    /// jbd2 recovers the journal in this thread, and holds `bh`, which it has read.
+    unsafe fn read(
+        instance: &Instance<T>,
+        bh: *mut bindings::buffer_head,
+        tid: u32,
+    ) -> Result<Found> {
+        // SAFETY: Both are valid during recovery.
+        let (sb, journal) = unsafe {
+            (
+                SuperBlock::from_raw(instance.sb),
+                Journal::from_raw(instance.journal),
+            )
+        };
+        let mut first = KVVec::new();
+        // SAFETY: By the safety requirements it has been read and is held.
+        unsafe { buffer_head::copy_to(bh, &mut first) }?;
+        let recovery = Recovery {
+            sb,
+            journal,
+            // SAFETY: The UUID can be changed once the mount is complete.
+            uuid: unsafe { sb.uuid() },
+            tid,
+        };
+        let found = instance.mount.read_log(&recovery, &first)?;
+        if let Found::Log { blocks, .. } = &found {
+            if blocks.len() % journal.block_size()? != 0 {
+                return Err(EINVAL);
+            }
+        }
+        if let Found::Log {
+            has_link_counts: true,
+            ..
+        } = &found
+        {
+            // SAFETY: The superblock is valid; replay has not begun.
+            unsafe { bindings::ext4_fc_backend_exact(instance.sb) };
+        }
+        Ok(found)
+    }
+
+    /// Hands a log to ext4, block by block, in one of jbd2's passes. Both passes get the same
+    /// bytes: ext4 checks them in the first one and trusts them in the second.
+    ///
+    /// # Safety
+    ///
+    /// jbd2 recovers the journal in this thread. `blocks` must be blocks of the journal's size,
+    /// the same in all passes.
+    unsafe fn feed(
+        instance: &Instance<T>,
+        blocks: &mut [u8],
+        pass: bindings::passtype,
+        tid: u32,
+    ) -> Result<c_int> {
+        const STOP: c_int = bindings::JBD2_FC_REPLAY_STOP as c_int;
+        // SAFETY: The journal is valid during recovery.
+        let size = unsafe { Journal::from_raw(instance.journal) }.block_size()?;
+        let give = |bytes: &mut [u8], off: usize| {
+            let mut block = DramBlock::new(bytes);
+            let off = c_int::try_from(off)?;
+            // SAFETY: It is ext4's callback for this journal, which jbd2 recovers; the block
+            // has the journal's size.
+            let next =
+                unsafe { (instance.original)(instance.journal, block.as_ptr(), pass, off, tid) };
+            to_result(next).map(|()| next)
+        };
+        let count = blocks.len() / size;
+        for (off, block) in blocks.chunks_exact_mut(size).enumerate() {
+            if give(block, off)? == STOP {
+                return Ok(STOP);
+            }
+        }
+        // At a block whose first tag is none, ext4 finishes its scan, or its bitmaps. An empty
+        // area is just that block.
+        let mut end: KVec<u8> = zeroed::bytes(size)?;
+        give(&mut end, count)?;
+        Ok(STOP)
     }
 }
 
@@ -356,10 +442,9 @@ pub(crate) struct Registration<T: Backend> {
     _backend: PhantomData<T>,
 }
 
-// SAFETY: The operations are not written to once they are registered, but for the list
-// that ext4 keeps under its own lock; they belong to no thread.
+// SAFETY: `ext4_fc_backend_unregister()` may be called by any thread.
 unsafe impl<T: Backend> Send for Registration<T> {}
-// SAFETY: As above; nothing is reachable through a shared reference.
+// SAFETY: A shared reference gives access to nothing.
 unsafe impl<T: Backend> Sync for Registration<T> {}
 
 impl<T: Backend> Registration<T> {
@@ -380,10 +465,10 @@ impl<T: Backend> Registration<T> {
                 commit: Some(OperationsVTable::<T>::commit_callback),
                 abort: Some(OperationsVTable::<T>::abort_callback),
             };
-            // SAFETY: The slot is valid for a write, by `try_ffi_init()`.
+            // SAFETY: `try_ffi_init()` calls this with a slot that is valid for a write.
             unsafe { slot.write(ops) };
-            // SAFETY: The operations stay where they are, pinned, until
-            // `PinnedDrop` unregisters them.
+            // SAFETY: The slot is pinned, and `PinnedDrop` unregisters the operations before
+            // it is freed. Their functions are code of `module`, which they name.
             to_result(unsafe { bindings::ext4_fc_backend_register(slot) })
         };
         try_pin_init!(Self {
@@ -396,7 +481,8 @@ impl<T: Backend> Registration<T> {
 #[pinned_drop]
 impl<T: Backend> PinnedDrop for Registration<T> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: Registered in `new()`; the module is not in use any more.
+        // SAFETY: `new()` has registered them. ext4 pins the module while a mount uses it, so
+        // that none does when it is unloaded.
         unsafe { bindings::ext4_fc_backend_unregister(self.ops.get()) };
     }
 }

@@ -34,12 +34,6 @@ pub(crate) struct Mapping {
     synchronous: bool,
 }
 
-// SAFETY: The addresses are those of device memory, mapped for everybody.
-unsafe impl Send for Mapping {}
-// SAFETY: The bytes are only copied, under the DAX read lock; who writes where
-// is the business of the caller, as it is with any device memory.
-unsafe impl Sync for Mapping {}
-
 impl Mapping {
     /// Maps the runs of bytes of the block device that `runs` yields, as
     /// (offset, length), both multiples of the page size, in their order.
@@ -50,11 +44,15 @@ impl Mapping {
         dev: DaxDevice,
         runs: impl Iterator<Item = Result<(u64, usize)>>,
     ) -> Result<Self, AccessError> {
+        let mut wanted = KVec::new();
+        // Finding a run can read the device, which is not to be done with the DAX lock.
+        for run in runs {
+            wanted.push(run?, GFP_KERNEL).map_err(Error::from)?;
+        }
         let mut segments = KVVec::new();
         let mut total = 0u64;
         let guard = dev.read_lock();
-        for run in runs {
-            let (mut offset, mut len) = run?;
+        for (mut offset, mut len) in wanted {
             if len == 0 || len % PAGE_SIZE != 0 || offset % PAGE_SIZE as u64 != 0 {
                 return Err(EINVAL.into());
             }
@@ -162,7 +160,7 @@ impl Mapping {
 /// segments' addresses for as long as `guard` exists: the device has said so since
 /// it was taken.
 pub(crate) struct Locked<'a> {
-    guard: ReadGuard,
+    guard: ReadGuard<'a>,
     mapping: &'a Mapping,
     confirmed: Range<u64>,
 }
@@ -214,8 +212,8 @@ impl Locked<'_> {
     #[inline]
     pub(crate) fn copy_in(&mut self, offset: u64, bytes: &[u8]) -> Result {
         if let Some(addr) = self.confirm(offset, bytes.len())? {
-            // SAFETY: By the type invariants, as confirmed, that many bytes are mapped
-            // there, and our DRAM does not overlap the device.
+            // SAFETY: By the type invariants that many bytes are mapped there: they have just
+            // been confirmed, and the guard is held. DRAM of ours does not overlap a device.
             unsafe { pmem::copy(addr, bytes) };
             return Ok(());
         }
@@ -231,8 +229,7 @@ impl Locked<'_> {
                 let (now, later) = rest.split_at_checked(len).ok_or(EFAULT)?;
                 rest = later;
                 let addr = extent.at(skip);
-                // SAFETY: By the type invariants, as confirmed, `len` bytes are mapped
-                // there, which `now` has; and our DRAM does not overlap the device.
+                // SAFETY: As in `copy_in()`; `now` has `len` bytes.
                 unsafe { pmem::copy(addr, now) };
                 Ok(())
             })
@@ -252,8 +249,9 @@ impl Locked<'_> {
                 rest = later;
                 let count = u32::try_from(len)?;
                 let addr = extent.at(skip);
-                // SAFETY: By the type invariants, as confirmed, `len` bytes are mapped
-                // there; `now` is valid for writes of that length.
+                // SAFETY: By the type invariants `len` bytes are mapped there, as they have
+                // been confirmed and the guard is held; `now` is valid for writes of that
+                // length. A byte that cannot be read is reported.
                 let left = unsafe {
                     bindings::copy_mc_to_kernel(
                         now.as_mut_ptr().cast(),
@@ -278,8 +276,8 @@ impl Locked<'_> {
             return Ok(());
         }
         if let Some(addr) = self.confirm(offset, len)? {
-            // SAFETY: By the type invariants, as confirmed, that many bytes are mapped
-            // there.
+            // SAFETY: By the type invariants that many bytes are mapped there: they have just
+            // been confirmed, and the guard is held.
             unsafe { pmem::write_back(addr, len) };
             return Ok(());
         }
@@ -292,8 +290,7 @@ impl Locked<'_> {
         self.mapping
             .for_each_piece(offset, len, |extent, skip, len| {
                 let addr = extent.at(skip);
-                // SAFETY: By the type invariants, as confirmed, `len` bytes are mapped
-                // there.
+                // SAFETY: As in `write_back()`.
                 unsafe { pmem::write_back(addr, len) };
                 Ok(())
             })

@@ -12,7 +12,6 @@ pub(crate) mod cycles;
 pub(crate) mod dax;
 pub(crate) mod debugfs;
 pub(crate) mod errno;
-pub(crate) mod exclusive;
 pub(crate) mod fc_backend;
 pub(crate) mod jbd2;
 pub(crate) mod mapping;

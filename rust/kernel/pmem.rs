@@ -27,9 +27,12 @@ pub(crate) unsafe fn write_back(addr: *mut u8, len: usize) {
     unsafe { bindings::arch_wb_cache_pmem(addr.cast::<c_void>(), len) };
 }
 
-/// Stores `bytes` at `addr`, eight at a time: a log consists of whole words, and the
-/// least that a power cut can tear is one.  One string instruction, which the CPU may
-/// carry out by lines: fewer instructions than a loop, and now faster, now slower.
+/// Stores `bytes` at `addr`. Where `addr` is a multiple of 8, the stores are of 8 bytes, but
+/// for the last ones of a length that is no multiple: the least that a power cut can tear is
+/// such a word, and the format depends on that.
+///
+/// On x86-64 this is one string instruction, which the CPU may carry out by lines: fewer
+/// instructions than a loop, and now faster, now slower.
 ///
 /// # Safety
 ///
@@ -37,22 +40,35 @@ pub(crate) unsafe fn write_back(addr: *mut u8, len: usize) {
 #[inline]
 pub(crate) unsafe fn copy(addr: *mut u8, bytes: &[u8]) {
     const WORD: usize = size_of::<u64>();
-    let (mut from, mut to, mut left) = (bytes.as_ptr(), addr, bytes.len());
+    let whole = bytes.len() / WORD;
     #[cfg(target_arch = "x86_64")]
     // SAFETY: Both are valid for that many words; the direction flag is clear, as
     // everywhere in the kernel.
     unsafe {
         core::arch::asm!(
             "rep movsq",
-            inout("rsi") from,
-            inout("rdi") to,
-            inout("rcx") left / WORD => _,
+            inout("rsi") bytes.as_ptr() => _,
+            inout("rdi") addr => _,
+            inout("rcx") whole => _,
             options(nostack, preserves_flags)
         );
-        left %= WORD;
     }
-    if left > 0 {
-        // SAFETY: Both are valid for what is left.
-        unsafe { core::ptr::copy_nonoverlapping(from, to, left) };
+    #[cfg(not(target_arch = "x86_64"))]
+    let whole = match addr.cast::<u64>().is_aligned() {
+        true => whole,
+        false => 0,
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    for (at, word) in bytes.chunks_exact(WORD).take(whole).enumerate() {
+        let word = word
+            .first_chunk()
+            .map_or(0, |word| u64::from_ne_bytes(*word));
+        // SAFETY: `addr` is aligned and valid for `whole` words, of which this is one. A
+        // volatile access is neither split nor merged.
+        unsafe { addr.cast::<u64>().wrapping_add(at).write_volatile(word) };
+    }
+    for (at, byte) in bytes.iter().enumerate().skip(whole * WORD) {
+        // SAFETY: `addr` is valid for as many bytes as there are.
+        unsafe { addr.wrapping_add(at).write_volatile(*byte) };
     }
 }

@@ -5,64 +5,62 @@
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use crate::bindings;
-use core::ptr::NonNull;
-use kernel::prelude::*;
+use kernel::{prelude::*, types::Opaque};
 
 /// The superblock of a mount.
 ///
 /// # Invariants
 ///
-/// The pointee is a valid `struct super_block` from the backend's attach to its
-/// detach, which bound the life of this value.
-#[derive(Clone, Copy)]
-pub(crate) struct SuperBlock(NonNull<bindings::super_block>);
-
-// SAFETY: What is read here is set before the backend is attached and does not change
-// after, but for the UUID, of which `uuid()` tells.
-unsafe impl Send for SuperBlock {}
-// SAFETY: As above.
-unsafe impl Sync for SuperBlock {}
+/// A `struct super_block` whose name, device and block size have been set; they do not
+/// change while a reference to this exists.
+#[repr(transparent)]
+pub(crate) struct SuperBlock(Opaque<bindings::super_block>);
 
 impl SuperBlock {
-    /// Wraps a superblock.
+    /// Borrows a superblock.
     ///
     /// # Safety
     ///
-    /// `ptr` must be valid for as long as the returned value or a copy of it is
-    /// used.
-    pub(crate) unsafe fn from_raw(ptr: NonNull<bindings::super_block>) -> Self {
+    /// `ptr` must point to a `struct super_block` that is valid for `'a`, and whose
+    /// `s_id`, `s_dev` and `s_blocksize` are not written to for as long.
+    pub(super) unsafe fn from_raw<'a>(ptr: *mut bindings::super_block) -> &'a Self {
         // INVARIANT: By the safety requirements of this function.
-        Self(ptr)
+        // SAFETY: `Self` has the layout of its field, and of what that wraps; the pointee
+        // is valid for `'a` by the safety requirements.
+        unsafe { &*ptr.cast() }
     }
 
-    pub(super) fn as_ptr(self) -> *mut bindings::super_block {
-        self.0.as_ptr()
+    pub(super) fn as_ptr(&self) -> *mut bindings::super_block {
+        self.0.get()
     }
 
     /// The name that ext4's own messages carry, such as `pmem0`.
     pub(crate) fn id(&self) -> &CStr {
-        // SAFETY: Valid by the type invariants; `s_id` is always terminated and
-        // lives as long as the superblock.
-        unsafe { CStr::from_char_ptr((*self.0.as_ptr()).s_id.as_ptr()) }
+        // SAFETY: By the type invariants `s_id` does not change while it is borrowed; the
+        // kernel always terminates it.
+        unsafe { CStr::from_char_ptr((&raw const (*self.0.get()).s_id).cast()) }
     }
 
     /// The number of the filesystem's device, as the kernel keeps it.
     pub(crate) fn dev(&self) -> u32 {
-        // SAFETY: Valid by the type invariants; set once, before.
-        unsafe { (*self.0.as_ptr()).s_dev }
-    }
-
-    /// The filesystem's UUID. Only for the backend's start and for replay.
-    pub(crate) fn uuid(&self) -> [u8; 16] {
-        // SAFETY: Valid by the type invariants. ext4 writes it when it reads its
-        // superblock and once more right before it starts the backend, in the thread
-        // that mounts or remounts, which is the one that is here.
-        unsafe { (*self.0.as_ptr()).s_uuid.b }
+        // SAFETY: By the type invariants it does not change.
+        unsafe { (*self.0.get()).s_dev }
     }
 
     /// Size of a filesystem block in bytes.
     pub(crate) fn block_size(&self) -> usize {
-        // SAFETY: Valid by the type invariants; set once, before.
-        unsafe { (*self.0.as_ptr()).s_blocksize }
+        // SAFETY: By the type invariants it does not change.
+        unsafe { (*self.0.get()).s_blocksize }
+    }
+
+    /// The filesystem's UUID.
+    ///
+    /// # Safety
+    ///
+    /// The filesystem must not be given another one at the same time.
+    pub(super) unsafe fn uuid(&self) -> [u8; 16] {
+        // SAFETY: The superblock is valid, and by the safety requirements nothing writes
+        // to this.
+        unsafe { (*self.0.get()).s_uuid.b }
     }
 }
