@@ -3,7 +3,11 @@
 //! The fast-commit area: the journal's last blocks, mapped one by one.
 
 use crate::{
-    abstractions::{dax::DaxDevice, jbd2::Journal, mapping::Mapping},
+    abstractions::{
+        dax::DaxDevice,
+        jbd2::Journal,
+        mapping::{Lost, Mapping},
+    },
     bytelog::{geometry::Geometry, reader::ReadArea},
     refusal::Refusal,
 };
@@ -22,7 +26,7 @@ pub(crate) struct FcArea {
 
 impl FcArea {
     /// Maps the area of `journal`. The journal's blocks are pages.
-    pub(crate) fn map(journal: &Journal) -> Result<Self, Refusal> {
+    pub(crate) fn map(journal: &Journal, lost: Lost) -> Result<Self, Refusal> {
         let blocks = journal.fc_area().ok_or(Refusal::NoArea)?;
         let count = blocks.end - blocks.start;
         let geometry = u32::try_from(count)
@@ -30,7 +34,8 @@ impl FcArea {
             .and_then(|count| Geometry::new(PAGE_SIZE as u32, count).ok())
             .ok_or(Refusal::AreaTooSmall { blocks: count })?;
         let dax = DaxDevice::of(journal.device()).ok_or(Refusal::NoDax)?;
-        let mapping = Mapping::new(dax, runs(journal, blocks)).map_err(Refusal::of_mapping)?;
+        let mapping =
+            Mapping::new(dax, runs(journal, blocks), lost).map_err(Refusal::of_mapping)?;
         // INVARIANT: The runs are of `count` pages.
         Ok(Self { mapping, geometry })
     }

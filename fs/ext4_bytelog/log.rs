@@ -9,7 +9,7 @@ use crate::{
         dax::DaxDevice,
         fc_backend::Waits,
         jbd2::Journal,
-        mapping::{Locked, Mapping},
+        mapping::{Locked, Lost, Mapping},
         pmem, random, zeroed,
     },
     area::FcArea,
@@ -173,10 +173,10 @@ impl MountLog {
     /// Takes the area over for new commits: whatever log is in it has been
     /// replayed, or belongs to an earlier life of the device.
     pub(crate) fn begin(journal: &Journal, uuid: [u8; 16], stats: &Stats) -> Result<Self, Refusal> {
-        let area = FcArea::map(journal)?;
+        let area = FcArea::map(journal, Lost::Refused)?;
         let staging = zeroed::bytes(MIN_STAGING).map_err(|_| Refusal::NoMemory)?;
         let writer = LogWriter::new(Staging(staging), area.geometry(), uuid)
-            .map_err(|_| Refusal::NoMemory)?;
+            .map_err(|_| Refusal::Staging)?;
         let log = Self {
             data: DataDevice::of(journal),
             area,

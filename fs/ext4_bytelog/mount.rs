@@ -34,8 +34,13 @@ impl Mount {
     /// Whether the mount can have ByteLog, as far as that can be told before its
     /// journal is loaded.
     fn check(sb: &SuperBlock, journal: &Journal, flags: AttachFlags) -> Result<(), Refusal> {
-        if flags.dax_never() {
+        let dax = DaxDevice::of(journal.device());
+        if flags.dax_never() && (dax.is_some() || flags.wants_log()) {
             return Err(Refusal::DaxNever);
+        }
+        // Replay does without: see `replay::read()`.
+        if !flags.wants_log() {
+            return Ok(());
         }
         for block in [sb.block_size(), journal.block_size().unwrap_or(0)] {
             if block != PAGE_SIZE {
@@ -45,9 +50,7 @@ impl Mount {
                 });
             }
         }
-        DaxDevice::of(journal.device())
-            .map(drop)
-            .ok_or(Refusal::NoDax)
+        dax.map(drop).ok_or(Refusal::NoDax)
     }
 
     /// Says why the mount is not served.
@@ -106,7 +109,8 @@ impl Backend for Mount {
 
     fn attach(sb: &SuperBlock, journal: &Journal, flags: AttachFlags) -> Result<Pin<KBox<Self>>> {
         Self::check(sb, journal, flags).map_err(|refusal| Self::refuse(sb, flags, refusal))?;
-        let stats = Stats::with_files(sb.id()).map_err(|_| Self::no_memory(sb, flags))?;
+        let stats = Stats::with_files(sb.id())
+            .map_err(|error| Self::refuse(sb, flags, Refusal::of_statistics(error)))?;
         let mount = Self {
             dev: sb.dev(),
             flags,
@@ -190,7 +194,7 @@ impl Backend for Mount {
         }
     }
 
-    fn read_log(&self, recovery: &Recovery<'_>, first: &[u8]) -> Result<Found> {
-        replay::read(recovery, first, &self.stats)
+    fn read_log(&self, recovery: &Recovery<'_>, blocks: &[u8]) -> Result<Found> {
+        replay::read(recovery, blocks, &self.stats)
     }
 }

@@ -39,6 +39,10 @@ pub(crate) enum Refusal {
     Write(Error),
     /// No memory for the mount's state.
     NoMemory,
+    /// The module's directory in debugfs is not there.
+    Unloading,
+    /// The buffer in which records are put together is too short.
+    Staging,
 }
 
 impl Refusal {
@@ -48,6 +52,14 @@ impl Refusal {
             AccessError::Beyond { end, device } => Refusal::Beyond { end, device },
             AccessError::Failed(error) if error == ENOMEM => Refusal::NoMemory,
             AccessError::Failed(error) => Refusal::Map(error),
+        }
+    }
+
+    /// What an error means that came of making the mount's statistics.
+    pub(crate) fn of_statistics(error: Error) -> Self {
+        match error == ENODEV {
+            true => Refusal::Unloading,
+            false => Refusal::NoMemory,
         }
     }
 
@@ -70,6 +82,8 @@ impl Refusal {
             Refusal::Beyond { .. } => ENXIO,
             Refusal::Map(error) | Refusal::Write(error) => error,
             Refusal::NoMemory => ENOMEM,
+            Refusal::Unloading => ENODEV,
+            Refusal::Staging => EINVAL,
         }
     }
 }
@@ -116,6 +130,13 @@ impl fmt::Display for Refusal {
                  ndctl list"
             ),
             Refusal::NoMemory => f.write_str("not enough memory; free some and mount again"),
+            Refusal::Unloading => f.write_str(
+                "the module is being loaded or unloaded; load ext4_bytelog and mount again",
+            ),
+            Refusal::Staging => f.write_str(
+                "the buffer for a record is shorter than a record, which is a defect of the \
+                 module; please report it",
+            ),
         }
     }
 }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Replay: the log is copied out of the area once, checked, translated to
-//! conventional fast-commit blocks in DRAM, and handed to ext4's own replay.
+//! Replay: the log is copied out of the area once, checked, and translated to
+//! conventional fast-commit blocks in DRAM, which ext4's own replay gets.
 
 use crate::{
     abstractions::{
         errno,
         fc_backend::{Found as Handed, Recovery},
+        mapping::Lost,
         super_block::SuperBlock,
         zeroed,
     },
@@ -15,7 +16,9 @@ use crate::{
         error::ReadError,
         geometry::BlockSize,
         opener::{Block0, Prefix, OPENER_LEN},
-        reader::{read_log, Expected, Found, Log as LogSummary, Sink, MIN_SCRATCH, SCRATCH_LEN},
+        reader::{
+            read_log, Expected, Found, Log as LogSummary, ReadArea, Sink, MIN_SCRATCH, SCRATCH_LEN,
+        },
         record::Record,
         translate::Translator,
     },
@@ -50,30 +53,72 @@ impl Sink for Collected {
     }
 }
 
-/// Reads the area. `first` is its first block as jbd2 read it, which tells what is there
-/// where the area cannot be mapped.
-pub(crate) fn read(recovery: &Recovery<'_>, first: &[u8], stats: &Stats) -> Result<Handed> {
+/// The area as jbd2 has read it.
+struct Copied<'a>(&'a [u8]);
+
+impl ReadArea for Copied<'_> {
+    type Error = Error;
+
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn copy_out(&self, off: u64, buf: &mut [u8]) -> Result {
+        let from = self.0.get(usize::try_from(off)?..).ok_or(EFAULT)?;
+        buf.copy_from_slice(from.get(..buf.len()).ok_or(EFAULT)?);
+        Ok(())
+    }
+}
+
+/// Reads the area: where it is mapped, as the kernel's cache of the device may be older than
+/// what was stored beside it; or, without DAX, in the blocks that jbd2 hands over, `blocks`.
+pub(crate) fn read(recovery: &Recovery<'_>, blocks: &[u8], stats: &Stats) -> Result<Handed> {
+    let journal = recovery.journal;
+    let size = journal.block_size()?;
+    let mapped = match size == PAGE_SIZE {
+        true => FcArea::map(journal, Lost::Kept),
+        false => Err(Refusal::NoDax),
+    };
+    match mapped {
+        Ok(area) => replay(recovery, size, &area, stats),
+        Err(_) if !is_bytelog(blocks, size, recovery.tid) => Ok(Handed::NotOurs),
+        Err(Refusal::NoDax) => {
+            let area = journal.fc_area().map_or(0, |area| area.end - area.start);
+            match area.checked_mul(size as u64) {
+                Some(len) if (blocks.len() as u64) < len => Ok(Handed::Unclear),
+                _ => replay(recovery, size, &Copied(blocks), stats),
+            }
+        }
+        Err(refusal) => Err(unreadable(recovery, refusal)),
+    }
+}
+
+/// Says why the records cannot be replayed.
+fn unreadable(recovery: &Recovery<'_>, refusal: Refusal) -> Error {
+    pr_err!(
+        "{}: ByteLog records cannot be replayed: {refusal}\n",
+        recovery.sb.id()
+    );
+    refusal.errno()
+}
+
+/// Reads an area of blocks of `block_size` bytes.
+fn replay<A: ReadArea<Error = Error>>(
+    recovery: &Recovery<'_>,
+    block_size: usize,
+    area: &A,
+    stats: &Stats,
+) -> Result<Handed> {
     let sb = recovery.sb;
-    let unreadable = |refusal: Refusal| {
-        pr_err!(
-            "{}: ByteLog records cannot be replayed: {refusal}\n",
-            sb.id()
-        );
-        refusal.errno()
-    };
-    let area = match FcArea::map(recovery.journal) {
-        Ok(area) => area,
-        Err(_) if !is_bytelog(first) => return Ok(Handed::NotOurs),
-        Err(refusal) => return Err(unreadable(refusal)),
-    };
     let expected = Expected {
         tid: recovery.tid,
         uuid: &recovery.uuid,
-        block_size: PAGE_SIZE as u32,
+        block_size: u32::try_from(block_size)?,
     };
     // A mount that writes logs writes none with longer records.
-    let collect =
-        |scratch| collect(&area, &expected, scratch).map_err(|_| unreadable(Refusal::NoMemory));
+    let collect = |scratch| {
+        collect(area, &expected, scratch).map_err(|_| unreadable(recovery, Refusal::NoMemory))
+    };
     let read = match collect(MIN_SCRATCH)? {
         Err(ReadError::Scratch) => collect(SCRATCH_LEN)?,
         read => read,
@@ -84,18 +129,31 @@ pub(crate) fn read(recovery: &Recovery<'_>, first: &[u8], stats: &Stats) -> Resu
         Found::Stock => return Ok(Handed::NotOurs),
         Found::V1 => false,
         Found::V2 => true,
-        Found::Empty | Found::Torn | Found::Stale { .. } => {
-            return Ok(Handed::Log {
-                blocks: KVVec::new(),
-                has_link_counts: false,
-            });
+        Found::Headless => {
+            pr_warn!(
+                "{}: the fast-commit area begins with zeros, but a log of transaction {} stands \
+                 behind them, which is not replayed. If its first block has been lost, as by \
+                 clearing poison, fsyncs are missing: see bytelog inspect\n",
+                sb.id(),
+                recovery.tid,
+            );
+            return Ok(nothing());
         }
+        Found::Empty | Found::Torn | Found::Stale { .. } => return Ok(nothing()),
     };
     tell(sb, &log, found.tlvs.len(), stats);
     Ok(Handed::Log {
-        blocks: translate(&found.tlvs, recovery.tid)?,
+        blocks: translate(&found.tlvs, recovery.tid, block_size)?,
         has_link_counts,
     })
+}
+
+/// A log with nothing in it.
+fn nothing() -> Handed {
+    Handed::Log {
+        blocks: KVVec::new(),
+        has_link_counts: false,
+    }
 }
 
 /// Tells what is replayed.
@@ -115,16 +173,16 @@ fn tell(sb: &SuperBlock, log: &LogSummary, bytes: usize, stats: &Stats) {
 }
 
 /// The conventional fast-commit blocks of `tlvs`; none if there are no TLVs.
-fn translate(tlvs: &[u8], tid: u32) -> Result<KVVec<u8>> {
+fn translate(tlvs: &[u8], tid: u32, block_size: usize) -> Result<KVVec<u8>> {
     let mut blocks = KVVec::new();
     if tlvs.is_empty() {
         return Ok(blocks);
     }
     // Nearly every block has TLVs up to the one that did not fit.
-    blocks.reserve(tlvs.len() + tlvs.len() / 8 + PAGE_SIZE, GFP_KERNEL)?;
-    let mut block: KVec<u8> = zeroed::bytes(PAGE_SIZE)?;
-    let mut translator =
-        Translator::<KernelCrc32c>::new(tlvs, tid, PAGE_SIZE as u32).map_err(|_| EINVAL)?;
+    blocks.reserve(tlvs.len() + tlvs.len() / 8 + block_size, GFP_KERNEL)?;
+    let mut block: KVec<u8> = zeroed::bytes(block_size)?;
+    let size = u32::try_from(block_size)?;
+    let mut translator = Translator::<KernelCrc32c>::new(tlvs, tid, size).map_err(|_| EINVAL)?;
     while translator
         .next_block(&mut block)
         .map_err(|_| errno::bad_crc())?
@@ -135,8 +193,8 @@ fn translate(tlvs: &[u8], tid: u32) -> Result<KVVec<u8>> {
 }
 
 /// Reads the log with a scratch buffer of so many bytes, for which alone it fails.
-fn collect(
-    area: &FcArea,
+fn collect<A: ReadArea<Error = Error>>(
+    area: &A,
     expected: &Expected<'_>,
     scratch: usize,
 ) -> Result<Result<(LogSummary, Collected), ReadError<Error, Error>>> {
@@ -149,18 +207,18 @@ fn collect(
     Ok(log.map(|log| (log, found)))
 }
 
-/// Whether the area's first block is ByteLog's.
-fn is_bytelog(block: &[u8]) -> bool {
-    let (Some(bytes), Ok(size)) = (
-        block.first_chunk::<OPENER_LEN>(),
-        BlockSize::new(PAGE_SIZE as u32),
-    ) else {
+/// Whether the area's first block is ByteLog's, or what is left of such a block.
+fn is_bytelog(block: &[u8], size: usize, tid: u32) -> bool {
+    let size = u32::try_from(size).map(BlockSize::new);
+    let (Some(bytes), Ok(Ok(size))) = (block.first_chunk::<OPENER_LEN>(), size) else {
         return false;
     };
-    !matches!(
-        Prefix::new(bytes).classify::<KernelCrc32c>(size),
-        Block0::Stock | Block0::Empty
-    )
+    let prefix = Prefix::new(bytes);
+    match prefix.classify::<KernelCrc32c>(size) {
+        Block0::Stock => false,
+        Block0::Empty => prefix.may_be_of(tid),
+        Block0::Whole(_) | Block0::NotWhole(_) => true,
+    }
 }
 
 /// Says why the log is not replayed, and what to do.

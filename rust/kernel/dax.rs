@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/dax.h`](srctree/include/linux/dax.h)
 
-use super::block::BlockDevice;
+use super::{block::BlockDevice, errno};
 use crate::bindings;
 use core::{
     marker::PhantomData,
@@ -127,6 +127,18 @@ impl DaxDevice {
             addr: NonNull::new(addr).ok_or(ENXIO)?,
             len: pages.saturating_mul(PAGE_SIZE).min(len),
         })
+    }
+
+    /// As [`Self::access`] of one page. `None`: the device knows that it is lost.
+    pub(super) fn access_page(
+        &self,
+        guard: &ReadGuard<'_>,
+        offset: u64,
+    ) -> Result<Option<Extent>, AccessError> {
+        match self.access(guard, offset, PAGE_SIZE) {
+            Err(AccessError::Failed(error)) if error == errno::poisoned() => Ok(None),
+            extent => extent.map(Some),
+        }
     }
 
     /// Asks whether those pages of `extent`, one of this device, are mapped where they

@@ -21,3 +21,8 @@ pub(crate) fn not_supported() -> Error {
 pub(crate) fn bad_crc() -> Error {
     Error::from_errno(-(bindings::EBADMSG as c_int))
 }
+
+/// `EHWPOISON`: the device knows that what is there is lost.
+pub(crate) fn poisoned() -> Error {
+    Error::from_errno(-(bindings::EHWPOISON as c_int))
+}

@@ -67,6 +67,8 @@ pub(crate) struct Recovery<'a> {
 
 /// What a backend makes of the fast-commit area at recovery.
 pub(crate) enum Found {
+    /// It has to see the next block, too.
+    Unclear,
     /// Nothing of the backend's: ext4 gets the blocks as jbd2 reads them.
     NotOurs,
     /// A log, as conventional fast-commit blocks. There may be none.
@@ -119,9 +121,21 @@ pub(crate) trait Backend: Sized + Send + Sync + 'static {
     /// The fast commit is given up: what was reserved is not to be committed.
     fn abort(&self, log: &mut Self::Log);
 
-    /// Reads the area before its first block is replayed. `first` is that block, as jbd2 has
-    /// read it.
-    fn read_log(&self, recovery: &Recovery<'_>, first: &[u8]) -> Result<Found>;
+    /// Reads the area before anything of it is replayed. `blocks` are its first blocks as jbd2
+    /// has read them, one in the first call and one more in each that follows.
+    fn read_log(&self, recovery: &Recovery<'_>, blocks: &[u8]) -> Result<Found>;
+}
+
+/// What is known of the area while jbd2 recovers the journal.
+enum Area {
+    /// Nothing, or what was known has been replayed.
+    Unread,
+    /// Its first blocks.
+    Begun(KVVec<u8>),
+    /// As [`Found::NotOurs`].
+    NotOurs,
+    /// As [`Found::Log`].
+    Log(KVVec<u8>),
 }
 
 /// What stands behind ext4's private pointer of a mount.
@@ -129,8 +143,8 @@ struct Instance<T: Backend> {
     mount: Pin<KBox<T>>,
     /// From the mount's start on.
     log: UnsafeCell<Option<T::Log>>,
-    /// While jbd2 recovers the journal.
-    found: UnsafeCell<Option<Found>>,
+    /// What jbd2's recovery has led to so far.
+    area: UnsafeCell<Area>,
     sb: *mut bindings::super_block,
     journal: *mut bindings::journal_t,
     original: ReplayCallback,
@@ -195,7 +209,7 @@ impl<T: Backend> OperationsVTable<T> {
             let instance = room.write(Instance {
                 mount: T::attach(sb, journal, flags)?,
                 log: UnsafeCell::new(None),
-                found: UnsafeCell::new(None),
+                area: UnsafeCell::new(Area::Unread),
                 sb: sb_ptr,
                 journal: journal_ptr,
                 original,
@@ -324,40 +338,52 @@ impl<T: Backend> OperationsVTable<T> {
         let instance = unsafe { Self::instance(data) };
         // SAFETY: jbd2 calls this in one thread, one block after the other, and ext4's own
         // callback does not call it.
-        let found = unsafe { &mut *instance.found.get() };
+        let area = unsafe { &mut *instance.area.get() };
         let scan = pass == bindings::passtype_PASS_SCAN;
-        // SAFETY: `bh` is valid, and ext4's callback gets it as jbd2 would have given it.
-        let pass_on = |bh| unsafe { (instance.original)(journal, bh, pass, off, expected_tid) };
+        if scan && off == 0 {
+            *area = Area::Begun(KVVec::new());
+        }
         let next = from_result(|| {
-            if off == 0 && scan {
-                // SAFETY: `bh` has been read and is held.
-                *found = Some(unsafe { Self::read(instance, bh, expected_tid) }?);
+            if scan {
+                // SAFETY: jbd2 has read `bh` and holds it.
+                unsafe { Self::look_at(instance, area, bh, off, expected_tid) }?;
             }
-            match found {
-                Some(Found::NotOurs) => Ok(pass_on(bh)),
-                Some(Found::Log { blocks, .. }) => {
-                    // SAFETY: jbd2 is in this callback.
-                    unsafe { Self::feed(instance, blocks, pass, expected_tid) }
+            match area {
+                Area::Begun(_) if scan => Ok(bindings::JBD2_FC_REPLAY_CONTINUE as c_int),
+                // SAFETY: It is ext4's callback for this journal, and gets what jbd2 would
+                // have given it.
+                Area::NotOurs => {
+                    Ok(unsafe { (instance.original)(journal, bh, pass, off, expected_tid) })
                 }
-                None => Err(EIO),
+                // SAFETY: jbd2 is in this callback.
+                Area::Log(blocks) => unsafe { Self::feed(instance, blocks, pass, expected_tid) },
+                _ => Err(EIO),
             }
         });
         // Of a log that has been replayed nothing is to stay in memory for as long as the
         // mount does.
         if next < 0 || !scan && next == bindings::JBD2_FC_REPLAY_STOP as c_int {
-            *found = None;
+            *area = Area::Unread;
         }
         next
     }
 
+    /// Shows the backend one more block, unless it knows enough.
+    ///
     /// # Safety
     ///
-    /// jbd2 recovers the journal in this thread, and holds `bh`, which it has read.
-    unsafe fn read(
+    /// jbd2 recovers the journal in this thread, and holds `bh`, block `off` of the area, which
+    /// it has read.
+    unsafe fn look_at(
         instance: &Instance<T>,
+        area: &mut Area,
         bh: *mut bindings::buffer_head,
+        off: c_int,
         tid: u32,
-    ) -> Result<Found> {
+    ) -> Result {
+        let Area::Begun(blocks) = area else {
+            return Ok(());
+        };
         // SAFETY: Both are valid during recovery.
         let (sb, journal) = unsafe {
             (
@@ -365,31 +391,35 @@ impl<T: Backend> OperationsVTable<T> {
                 Journal::from_raw(instance.journal),
             )
         };
-        let mut first = KVVec::new();
         // SAFETY: By the safety requirements it has been read and is held.
-        unsafe { buffer_head::copy_to(bh, &mut first) }?;
+        unsafe { buffer_head::copy_to(bh, blocks) }?;
         let recovery = Recovery {
             sb,
             journal,
-            // SAFETY: The UUID can be changed once the mount is complete.
+            // SAFETY: The UUID can be changed once the mount is complete, and it is not.
             uuid: unsafe { sb.uuid() },
             tid,
         };
-        let found = instance.mount.read_log(&recovery, &first)?;
-        if let Found::Log { blocks, .. } = &found {
-            if blocks.len() % journal.block_size()? != 0 {
-                return Err(EINVAL);
+        *area = match instance.mount.read_log(&recovery, blocks)? {
+            Found::Unclear => return Ok(()),
+            // The blocks before have not been passed on.
+            Found::NotOurs if off != 0 => return Err(EIO),
+            Found::NotOurs => Area::NotOurs,
+            Found::Log { blocks, .. } if blocks.len() % journal.block_size()? != 0 => {
+                return Err(EINVAL)
             }
-        }
-        if let Found::Log {
-            has_link_counts: true,
-            ..
-        } = &found
-        {
-            // SAFETY: The superblock is valid; replay has not begun.
-            unsafe { bindings::ext4_fc_backend_exact(instance.sb) };
-        }
-        Ok(found)
+            Found::Log {
+                blocks,
+                has_link_counts,
+            } => {
+                if has_link_counts {
+                    // SAFETY: The superblock is valid, and replay has not begun.
+                    unsafe { bindings::ext4_fc_backend_exact(instance.sb) };
+                }
+                Area::Log(blocks)
+            }
+        };
+        Ok(())
     }
 
     /// Hands a log to ext4, block by block, in one of jbd2's passes. Both passes get the same

@@ -6,16 +6,27 @@
 
 use super::{
     dax::{AccessError, DaxDevice, Extent, ReadGuard},
-    pmem,
+    errno, pmem,
 };
 use crate::bindings;
 use core::ops::Range;
 use kernel::{ffi::c_void, page::PAGE_SIZE, prelude::*};
 
-/// One virtually contiguous piece of a [`Mapping`], and where in that it begins.
+/// A piece of a [`Mapping`], and where in that it begins.
 struct Segment {
     at: u64,
-    extent: Extent,
+    len: usize,
+    /// Virtually contiguous. `None`: a page that the device knows to be lost.
+    extent: Option<Extent>,
+}
+
+/// What becomes of pages that the device knows to be lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// They cannot be mapped.
+    Refused,
+    /// They are a part of the mapping that cannot be accessed.
+    Kept,
 }
 
 /// Blocks of a DAX device, mapped in a given order as one range of bytes.
@@ -43,6 +54,7 @@ impl Mapping {
     pub(crate) fn new(
         dev: DaxDevice,
         runs: impl Iterator<Item = Result<(u64, usize)>>,
+        lost: Lost,
     ) -> Result<Self, AccessError> {
         let mut wanted = KVec::new();
         // Finding a run can read the device, which is not to be done with the DAX lock.
@@ -57,14 +69,28 @@ impl Mapping {
                 return Err(EINVAL.into());
             }
             while len > 0 {
-                let extent = dev.access(&guard, offset, len)?;
-                let got = extent.len();
+                let extent = match dev.access(&guard, offset, len) {
+                    Err(AccessError::Failed(error))
+                        if lost == Lost::Kept && error == errno::poisoned() =>
+                    {
+                        dev.access_page(&guard, offset)?
+                    }
+                    extent => Some(extent?),
+                };
+                let got = extent.as_ref().map_or(PAGE_SIZE, Extent::len);
                 if got == 0 {
                     return Err(ENXIO.into());
                 }
                 // INVARIANT: The segment follows the one before it.
                 segments
-                    .push(Segment { at: total, extent }, GFP_KERNEL)
+                    .push(
+                        Segment {
+                            at: total,
+                            len: got,
+                            extent,
+                        },
+                        GFP_KERNEL,
+                    )
                     .map_err(Error::from)?;
                 total = total.checked_add(got as u64).ok_or(EOVERFLOW)?;
                 offset = offset.checked_add(got as u64).ok_or(EOVERFLOW)?;
@@ -110,8 +136,8 @@ impl Mapping {
     /// Calls `f` with the extent, the first byte in it and the number of bytes of each
     /// piece of `[offset, offset + len)`, in order.
     ///
-    /// Fails with `EFAULT` if the range is not within the mapping, or with what
-    /// `f` fails with.
+    /// Fails with `EFAULT` if the range is not within the mapping, with `EIO` if a part of
+    /// it is lost, or with what `f` fails with.
     fn for_each_piece(
         &self,
         offset: u64,
@@ -125,7 +151,7 @@ impl Mapping {
         let mut offset = offset;
         let first = self
             .segments
-            .partition_point(|s| s.at + s.extent.len() as u64 <= offset);
+            .partition_point(|s| s.at + s.len as u64 <= offset);
         for segment in self.segments.iter().skip(first) {
             if offset >= end {
                 break;
@@ -133,8 +159,8 @@ impl Mapping {
             // Within the segment: it is the first that ends beyond `offset`, and
             // begins where the one before it ends.
             let skip = (offset - segment.at) as usize;
-            let piece = (segment.extent.len() - skip).min((end - offset) as usize);
-            f(&segment.extent, skip, piece)?;
+            let piece = (segment.len - skip).min((end - offset) as usize);
+            f(segment.extent.as_ref().ok_or(EIO)?, skip, piece)?;
             offset += piece as u64;
         }
         Ok(())
@@ -143,7 +169,7 @@ impl Mapping {
     /// The first extent, if `[0, end)` lies in it, as nearly every log does.
     #[inline]
     fn first(&self, end: u64) -> Option<&Extent> {
-        let first = &self.segments.first()?.extent;
+        let first = self.segments.first()?.extent.as_ref()?;
         (end <= first.len() as u64).then_some(first)
     }
 }
@@ -272,10 +298,12 @@ impl Locked<'_> {
     /// completes it.
     #[inline]
     pub(crate) fn write_back(&mut self, offset: u64, len: usize) -> Result {
+        // Without a write cache, too: what was stored before the lock was taken can be elsewhere.
+        let first = self.confirm(offset, len)?;
         if !self.mapping.dev.has_write_cache() {
             return Ok(());
         }
-        if let Some(addr) = self.confirm(offset, len)? {
+        if let Some(addr) = first {
             // SAFETY: By the type invariants that many bytes are mapped there: they have just
             // been confirmed, and the guard is held.
             unsafe { pmem::write_back(addr, len) };

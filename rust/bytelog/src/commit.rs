@@ -161,6 +161,11 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
             return Err(WriteError::Aborted);
         }
         if !self.is_gathering() {
+            // Nothing is written, but the transaction is to be committed in full: to say now
+            // that it is durable would hide what the failed commit had.
+            if self.log.is_some_and(|log| log.closed) {
+                return Err(WriteError::Closed);
+            }
             match medium.file_data() {
                 FileData::Here => barrier(medium)?,
                 FileData::Apart { .. } => data_barrier(medium, false)?,

@@ -50,6 +50,11 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether what is here is a version 2 header, whole or torn: its first word is in place.
+    pub(super) const fn has_v2_header(&self) -> bool {
+        !matches!(self, Self::Magic | Self::Version(_) | Self::HeaderLen(_))
+    }
+
     /// Whether a power cut can leave a record like this. If not, its header (and
     /// for a TLV fault its payload) is intact by its CRC and yet breaks a rule
     /// that a writer keeps: no torn commit, but damage.

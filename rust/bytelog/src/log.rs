@@ -45,6 +45,11 @@ pub trait Sink {
 pub enum Found {
     /// No fast commit in any format.
     Empty,
+    /// As [`Self::Empty`], but a log of the expected transaction with more than one fast
+    /// commit stands behind. Either the opener has been lost whole, as by clearing a poisoned
+    /// line, or the log is of an older life of the device, and the first commit of this one
+    /// was cut. Nothing tells which, and nothing is replayed.
+    Headless,
     /// A log in stock format: for ext4 to read, unchanged.
     Stock,
     /// A log of another transaction: nothing to replay.

@@ -14,7 +14,7 @@ use super::legacy;
 pub use super::log::{Found, Log, ReadArea, Sink, Stop};
 use super::needs;
 use super::opener::{Block0, Opener, Prefix, OPENER_LEN};
-use super::record::{Record, DEFAULT_PAYLOAD, HEADER_LEN, MAX_PAYLOAD};
+use super::record::{self, Record, DEFAULT_PAYLOAD, HEADER_LEN, MAX_PAYLOAD};
 use super::scan;
 use super::source::{Outcome, Source};
 
@@ -73,6 +73,7 @@ pub fn read_log<C: Crc32c, A: ReadArea, S: Sink>(
                 scan::no_commit_beyond::<C, A, S::Error>(&source, ours, 0, start, scratch)?;
             }
             let found = match block0 {
+                Block0::Empty if has_log::<C, A, S>(&source, expected, scratch)? => Found::Headless,
                 Block0::Empty => Found::Empty,
                 _ => Found::Torn,
             };
@@ -100,6 +101,33 @@ pub fn read_log<C: Crc32c, A: ReadArea, S: Sink>(
     };
     let seed = chain_seed::<C>(expected.uuid, expected.tid, opener.nonce);
     Walk::new(&source, &opener, first, seed).run::<C, S>(scratch, sink)
+}
+
+/// Whether a log of the expected transaction, with a second commit, stands behind an opener
+/// of which nothing is left.
+fn has_log<C: Crc32c, A: ReadArea, S: Sink>(
+    source: &Source<'_, A>,
+    expected: &Expected<'_>,
+    scratch: &mut [u8],
+) -> Result<bool, ReadError<A::Error, S::Error>> {
+    let (start, end) = (source.geometry.log_start(), source.geometry.area_len());
+    let mut header = [0; HEADER_LEN];
+    // If that line is lost nothing tells of a log. As without one, nothing is replayed.
+    if end <= start || source.area.copy_out(start, &mut header).is_err() {
+        return Ok(false);
+    }
+    let nonce = record::nonce(&header);
+    let seed = chain_seed::<C>(expected.uuid, expected.tid, nonce);
+    let is_first = Record::parse_v2::<C>(&header, seed)
+        .is_ok_and(|record| record.tid() == expected.tid && record.commit() == 1);
+    if !is_first {
+        return Ok(false);
+    }
+    let ours = |other| other == nonce;
+    match scan::no_commit_beyond::<C, A, S::Error>(source, ours, 0, start, scratch) {
+        Err(ReadError::Damaged { .. }) => Ok(true),
+        other => other.map(|()| false),
+    }
 }
 
 /// The walk along a version 2 log.
@@ -162,7 +190,7 @@ impl<'a, A: ReadArea> Walk<'a, A> {
                 offset: self.at,
                 reason: fault,
             });
-            self.check_beyond::<C, S>(scratch)?;
+            self.check_beyond::<C, S>(fault, scratch)?;
             break;
         }
         Ok(self.log)
@@ -256,9 +284,11 @@ impl<'a, A: ReadArea> Walk<'a, A> {
     /// Looks beyond the end of the log for what a power cut cannot leave there.
     fn check_beyond<C: Crc32c, S: Sink>(
         &self,
+        fault: Fault,
         scratch: &mut [u8],
     ) -> Result<(), ReadError<A::Error, S::Error>> {
-        if self.log.commits == 0 {
+        // Where a version 2 header has been begun, what is left of version 1 is stale.
+        if self.seq == 0 && !fault.has_v2_header() {
             legacy::none_in_window::<C, A, S::Error>(self.source, self.opener)?;
         }
         scan::no_commit_beyond::<C, A, S::Error>(

@@ -295,6 +295,12 @@ impl RawHeader {
     }
 }
 
+/// The nonce in what may be a version 2 header.
+pub(super) fn nonce(bytes: &[u8; HEADER_LEN]) -> u32 {
+    let raw: RawHeader = zerocopy::transmute!(*bytes);
+    raw.nonce.get()
+}
+
 /// A version 2 header found anywhere, its place in the chain unknown: enough to
 /// tell that a later fast commit once stood there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

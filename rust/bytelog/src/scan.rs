@@ -17,7 +17,7 @@ pub(super) const CHUNK: usize = 4096;
 
 /// Fails if a record of this tid, with a nonce that is `ours` and a good payload
 /// CRC, stands at or beyond `from`, whose fast commit is at least 2 above `sealed`,
-/// the last one found sealed.
+/// the last one found sealed. A line there that cannot be read hides at most that.
 ///
 /// Payloads are checked for no more bytes than the area has. Records written by a
 /// writer do not overlap and cannot exceed that; headers made to do so are damage
@@ -38,7 +38,7 @@ pub(super) fn no_commit_beyond<C: Crc32c, A: ReadArea, S>(
     while chunk_at < end {
         let left = usize::try_from(end.saturating_sub(chunk_at)).unwrap_or(CHUNK);
         let chunk = chunk.get_mut(..left.min(CHUNK)).unwrap_or_default();
-        source.copy_out(chunk_at, chunk)?;
+        copy_what_can_be(source, chunk_at, chunk);
         let mut at = chunk_at;
         for slot in chunk.chunks_exact(ALIGN) {
             let candidate = slot.first_chunk::<HEADER_LEN>().and_then(Candidate::parse);
@@ -63,6 +63,21 @@ pub(super) fn no_commit_beyond<C: Crc32c, A: ReadArea, S>(
         chunk_at = chunk_at.saturating_add(CHUNK as u64);
     }
     Ok(())
+}
+
+/// Fills `chunk` from the area, line by line if it cannot be read at once. What is lost is not
+/// of the log, so that it does not matter: zeros stand for it, which are no header.
+fn copy_what_can_be<A: ReadArea>(source: &Source<'_, A>, offset: u64, chunk: &mut [u8]) {
+    if source.area.copy_out(offset, chunk).is_ok() {
+        return;
+    }
+    let mut at = offset;
+    for line in chunk.chunks_mut(ALIGN) {
+        if source.area.copy_out(at, line).is_err() {
+            line.fill(0);
+        }
+        at = at.saturating_add(ALIGN as u64);
+    }
 }
 
 /// Whether the payload of the header at `offset` is inside the area and has its

@@ -148,6 +148,27 @@ fn a_lost_opener_is_damage_once_a_second_commit_was_made() {
     }
 }
 
+/// Clearing a poisoned line leaves zeros. They cannot be told from what the first commit of a
+/// mount over an older life leaves, but from an empty area.
+#[test]
+fn a_log_behind_an_opener_of_zeros_is_told() {
+    for (count, expected) in [
+        (0, Found::Empty),
+        (1, Found::Empty),
+        (2, Found::Headless),
+        (4, Found::Headless),
+    ] {
+        let (mut image, _) = log_over(blank(16), &four_commits()[..count]);
+        image[..4096].fill(0);
+        let (log, commits) = read(&image, 1).unwrap();
+        assert_eq!((log.found, log.commits, commits.len()), (expected, 0, 0));
+        // Of another transaction, or filesystem, there is no log.
+        assert_eq!(read(&image, 2).unwrap().0.found, Found::Empty);
+        let other = read_area(&Area::new(&image), 1, &[9; 16], BLOCK).unwrap();
+        assert_eq!(other.0.found, Found::Empty);
+    }
+}
+
 /// The tid and the nonce to look for: the records and the TAIL's CRC have them too.
 #[test]
 fn a_lost_identity_is_damage_once_a_second_commit_was_made() {

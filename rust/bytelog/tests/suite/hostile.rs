@@ -157,12 +157,30 @@ fn within_a_commit_the_ordinal_stays() {
 #[test]
 fn poison_is_an_error_of_the_area() {
     let (image, ends) = log_over(blank(16), &four_commits());
-    let stop = ends[4] + 4096;
-    for line in [0, 64, 4096, 4160, ends[2], ends[4], stop] {
+    for line in [0, 64, 4096, 4160, ends[2], ends[4]] {
         let mut area = Area::new(&image);
         area.poison = Some(line);
         let result = read_area(&area, 1, &UUID, BLOCK);
         assert!(matches!(result, Err(ReadError::Area { offset, .. }) if offset <= line));
+    }
+}
+
+/// Nothing of the log is in such a line. The place of its next record could have been.
+#[test]
+fn poison_outside_the_log_does_not_matter() {
+    let (image, ends) = log_over(blank(16), &four_commits());
+    for line in [ends[4] + 64, ends[4] + 4096, image.len() as u64 - 64] {
+        let mut area = Area::new(&image);
+        area.poison = Some(line);
+        let (log, commits) = read_area(&area, 1, &UUID, BLOCK).unwrap();
+        assert_eq!((log.commits, commits.len()), (4, 4));
+        // What else is there is looked at as before.
+        let mut damaged = image.clone();
+        damaged[ends[1] as usize + 20] ^= 1;
+        let mut area = Area::new(&damaged);
+        area.poison = Some(line);
+        let result = read_area(&area, 1, &UUID, BLOCK);
+        assert!(matches!(result, Err(ReadError::Damaged { .. })));
     }
 }
 

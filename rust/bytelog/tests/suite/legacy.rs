@@ -166,3 +166,22 @@ fn stale_version_1_records_are_not_damage() {
     assert_eq!((log.found, log.commits), (Found::V2, 0));
     assert!(commits.is_empty());
 }
+
+/// The same of the same transaction: a version 2 header that has been begun tells.
+#[test]
+fn version_1_records_beneath_a_torn_header_are_not_damage() {
+    let mut area = image(4096);
+    let mut ram = Ram::over(area.clone());
+    commit(&mut writer(8, 7, 2), &mut ram, &[creat(200, 1)]);
+    let torn = &ram.bytes[4096..4160];
+    area[..128].copy_from_slice(&ram.bytes[..128]);
+    for words in 1..8 {
+        let mut area = area.clone();
+        area[4096..4096 + words * 8].copy_from_slice(&torn[..words * 8]);
+        let (log, commits) = read(&area, 7).unwrap();
+        assert_eq!((log.found, log.commits), (Found::V2, 0));
+        assert!(commits.is_empty());
+    }
+    // Without it, the anchor may be that of the version 1 log.
+    assert!(matches!(damage(&area), Damage::Record(_)));
+}

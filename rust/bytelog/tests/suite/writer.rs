@@ -353,6 +353,23 @@ fn a_failing_medium_never_touches_what_is_durable() {
     }
 }
 
+/// After a failure past the seal not even an fsync without TLVs succeeds: the commit that
+/// failed may have had what it waits for.
+#[test]
+fn an_empty_commit_on_a_closed_log_is_refused() {
+    let mut ram = Ram::new(16);
+    let mut log = writer(16, 1, 2);
+    gather(&mut log, &mut ram, &[creat(1, 1)]).unwrap();
+    ram.lives = 1;
+    assert!(matches!(log.commit(&mut ram), Err(WriteError::Medium(_))));
+    ram.lives = usize::MAX;
+    ram.ops.clear();
+    assert_eq!(log.commit(&mut ram), Err(WriteError::Closed));
+    assert!(ram.ops.is_empty());
+    log.start(2, 3);
+    assert_eq!(log.commit(&mut ram), Ok(Commit::default()));
+}
+
 /// What the staging buffer held before is in no record's padding.
 #[test]
 fn staging_does_not_leak() {

@@ -269,7 +269,7 @@ impl Inspection<'_> {
                     Found::Stock if self.damage.is_some() => State::Damaged,
                     Found::Stock => State::Stock,
                     Found::Stale { .. } => State::Stale,
-                    Found::Torn => State::TornOpener,
+                    Found::Torn | Found::Headless => State::TornOpener,
                     Found::V1 => State::V1,
                     Found::V2 => State::V2,
                 };
@@ -309,6 +309,10 @@ impl Inspection<'_> {
     fn torn_end(&self, log: &Log, tid: u32) -> Result<Option<Finding>> {
         if log.found == Found::Torn {
             return Ok(Some(self.finding(0, "the opener is not whole".into())));
+        }
+        if log.found == Found::Headless {
+            let reason = "the opener is empty, but a log of this transaction stands behind it";
+            return Ok(Some(self.finding(0, reason.into())));
         }
         let (Some(stop), Some(opener), Some(area)) = (log.stop, self.opener, &self.area) else {
             return Ok(None);

@@ -10,6 +10,7 @@ pub mod crew;
 mod cuts;
 mod defects;
 mod durability;
+mod elsewhere;
 mod external;
 mod faults;
 mod features;
@@ -68,6 +69,7 @@ fn all(kver: Option<&str>) -> impl Iterator<Item = &'static Test> + use<> {
         faults::TESTS,
         shutdown::TESTS,
         held::TESTS,
+        elsewhere::TESTS,
         guard::TESTS,
         fragmented::TESTS,
         external::TESTS,
