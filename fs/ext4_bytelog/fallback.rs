@@ -39,6 +39,7 @@ impl Fallback {
             WriteError::NotStarted
             | WriteError::TooLong(_)
             | WriteError::Tlv(_)
+            | WriteError::Undeclared(_)
             | WriteError::Staging => Self::Other,
         })
     }

@@ -233,36 +233,17 @@ impl MountLog {
         }
     }
 
-    /// Whether there is room for one TLV of `len` bytes, header included; else see
-    /// [`Self::make_room`].
-    #[inline]
-    pub(crate) fn fits(&self, tid: u32, len: usize) -> bool {
-        self.writer.tid() == Some(tid) && self.writer.fits(len)
-    }
-
-    /// That room.
-    #[inline]
-    pub(crate) fn reserve(&mut self, tid: u32, len: usize) -> Option<&mut [u8]> {
-        match self.fits(tid, len) {
-            true => self.writer.take(len),
-            false => None,
-        }
-    }
-
-    /// Makes room for a TLV of `len` bytes, or says why there is none.
-    pub(crate) fn make_room(
+    /// Room for one TLV of `len` bytes, header included.
+    pub(crate) fn reserve(
         &mut self,
         journal: &Journal,
         tid: u32,
         len: usize,
         stats: &Stats,
-    ) -> Result<(), WriteError<Error>> {
+    ) -> Result<&mut [u8], WriteError<Error>> {
         self.enter(tid, stats);
-        if self.writer.fits(len) {
-            return Ok(());
-        }
         let mut medium = PmemMedium::new(&self.area, self.data, journal, false, stats);
-        self.writer.make_room(&mut medium, len)
+        self.writer.reserve(&mut medium, len)
     }
 
     /// Makes what was reserved durable, and the file data that it describes.

@@ -64,32 +64,14 @@ impl Mount {
         refusal.errno()
     }
 
-    /// What [`Backend::reserve`] does where there is no room yet.
-    #[cold]
-    fn reserve_anew<'l>(
-        &self,
-        log: &'l mut MountLog,
-        journal: &Journal,
-        tid: u32,
-        len: usize,
-    ) -> Option<&'l mut [u8]> {
-        match log.make_room(journal, tid, len, &self.stats) {
-            Ok(()) => log.reserve(tid, len),
-            Err(error) => {
-                self.give_up(tid, log, error);
-                None
-            }
-        }
-    }
-
     /// Counts and traces why a commit is given up. Returns what ext4 is told.
     #[cold]
-    fn give_up(&self, tid: u32, log: &MountLog, error: WriteError<Error>) -> Error {
+    fn give_up(&self, tid: u32, level: (u64, u64), error: WriteError<Error>) -> Error {
         let Some(why) = Fallback::of(error) else {
             return errno::canceled();
         };
         if let Fallback::LogFull = why {
-            trace::full(self.dev, tid, log.used(), log.capacity());
+            trace::full(self.dev, tid, level.0, level.1);
         }
         self.count(tid, why);
         why.errno()
@@ -168,10 +150,14 @@ impl Backend for Mount {
         tid: u32,
         len: usize,
     ) -> Option<&'l mut [u8]> {
-        if log.fits(tid, len) {
-            return log.reserve(tid, len);
+        let level = (log.used(), log.capacity());
+        match log.reserve(journal, tid, len, &self.stats) {
+            Ok(room) => Some(room),
+            Err(error) => {
+                self.give_up(tid, level, error);
+                None
+            }
         }
-        self.reserve_anew(log, journal, tid, len)
     }
 
     #[inline]
@@ -184,7 +170,7 @@ impl Backend for Mount {
                 trace::commit(self.dev, tid, &done, self.stats.log_used.get(), nanos);
                 Ok(())
             }
-            Err(error) => Err(self.give_up(tid, log, error)),
+            Err(error) => Err(self.give_up(tid, (log.used(), log.capacity()), error)),
         }
     }
 

@@ -216,6 +216,9 @@ pub enum WriteError<E> {
     /// The commit needs features that the opener, which is durable, does not name. The
     /// next log will have them.
     Features(Features),
+    /// The TLVs contain what the caller has not said: bits of
+    /// [`Contents`](super::writer::Contents). Looked for with debug assertions only.
+    Undeclared(u32),
     /// The staging buffer is not what it was.
     Staging,
     /// The medium failed.
@@ -232,6 +235,7 @@ impl<E: fmt::Debug> fmt::Display for WriteError<E> {
             Self::TooLong(len) => write!(f, "a TLV of {len} bytes is too long"),
             Self::Tlv(error) => write!(f, "staged {error}"),
             Self::Features(lacking) => write!(f, "the log lacks the feature: {lacking}"),
+            Self::Undeclared(bits) => write!(f, "the TLVs contain {bits:#x}, which was not said"),
             Self::Staging => f.write_str("staging buffer too short"),
             Self::Medium(error) => write!(f, "medium failed: {error:?}"),
         }

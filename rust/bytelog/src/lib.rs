@@ -18,11 +18,9 @@
 // The module uses a part of the crate, and exports nothing of it.
 #![cfg_attr(MODULE, allow(dead_code, unreachable_pub))]
 
-mod commit;
 pub mod crc;
 pub mod error;
 pub mod features;
-mod gather;
 pub mod geometry;
 mod legacy;
 mod log;

@@ -200,6 +200,15 @@ pub(super) fn header(tag: Tag, value_len: u16) -> [u8; TL_LEN] {
     [t0, t1, l0, l1]
 }
 
+/// Bytes of the TLV with which a run begins, as its header says; 0 if there is no header.
+#[inline]
+pub(super) fn len_of_first(run: &[u8]) -> usize {
+    match run.first_chunk::<TL_LEN>() {
+        Some(&[_, _, l0, l1]) => usize::from(u16::from_le_bytes([l0, l1])).saturating_add(TL_LEN),
+        None => 0,
+    }
+}
+
 /// Longest TLV of any payload, bytes: what a record's payload can have.
 pub(super) const MAX_TLV: usize = 1 << 16;
 

@@ -24,7 +24,7 @@ const SIZE: &str = "80M";
 
 /// Several records in some of the commits, and none of them leads to a full one.
 const FSYNCS: &str = "for i in $(seq 30); do echo $i > $i; touch f$i.0 f$i.1; sync $i; done
-for i in $(seq 100); do echo $i > many$i; done; sync many1";
+for i in $(seq 100); do touch many$i; done; sync many1";
 
 /// A filesystem with its log on a pmem device, not unmounted. Returns its tree.
 fn crashed(lab: &mut Lab, dev: &Dev) -> Result<bytelog_guest::tree::Tree> {
@@ -77,7 +77,7 @@ fn disk(lab: &mut Lab) -> Result<()> {
     copy(lab, &pmem, &disk)?;
     // With the option there would have to be new commits.
     let refused = lab.try_mount(&disk, "dax_fc_bytelog=on")?;
-    ensure!(refused.error.is_some(), "mounted with the option");
+    ensure!(refused.errno != 0, "mounted with the option");
     ensure!(any(&refused.log, BACKEND_NEEDED), "{:?}", refused.log);
     replays(lab, &disk, &tree)?;
     // It is an ordinary filesystem now.
@@ -94,7 +94,7 @@ fn disk(lab: &mut Lab) -> Result<()> {
         "\u{7f}",
     )?;
     let refused = lab.try_mount(&disk, "")?;
-    ensure!(refused.error.is_some(), "mounted with a damaged log");
+    ensure!(refused.errno != 0, "mounted with a damaged log");
     ensure!(any(&refused.log, NOTHING_REPLAYED), "{:?}", refused.log);
 
     // Where it was written it replays, too.
