@@ -36,6 +36,29 @@
 /* What start() returns where a commit waits for a device to flush. */
 #define EXT4_FC_BACKEND_FLUSHES		1
 
+/* @contents of a window: what the TLVs of a fast commit have that concerns the log. */
+#define EXT4_FC_BACKEND_DIRECTORIES	0x1	/* directories, or DIR tags */
+#define EXT4_FC_BACKEND_SPECIAL		0x2	/* inodes with neither extents nor inline data */
+#define EXT4_FC_BACKEND_DATA		0x8000	/* ranges of file data */
+
+/**
+ * struct ext4_fc_window - where the TLVs of a fast commit go
+ * @start: its first byte
+ * @at: where the next TLV goes; moved by ext4
+ * @end: behind its last byte
+ * @contents: EXT4_FC_BACKEND_*, of all TLVs of the fast commit when it comes to commit()
+ *
+ * A backend's state of a mount begins with one.  ext4 writes to it, and to what it shows,
+ * from the return of start(), room(), commit() or abort() to the next call of one of the
+ * last three, and the backend during these calls.
+ */
+struct ext4_fc_window {
+	u8 *start;
+	u8 *at;
+	u8 *end;
+	u32 contents;
+};
+
 /**
  * struct ext4_fc_backend_ops - a fast-commit backend
  * @owner: module that provides the functions; pinned while a mount uses them.
@@ -45,24 +68,25 @@
  *	upon records that nobody expected (never with %EXT4_FC_BACKEND_LOG
  *	then).  Allocates the mount's state and takes over
  *	journal->j_fc_replay_callback.  The fast-commit area need not be known
- *	yet.  Returns 0 and sets @priv, or says why not and returns an error;
- *	ext4 then puts the callback back.
+ *	yet.  Returns 0 and sets @priv, which points to a struct ext4_fc_window and what is
+ *	the backend's behind it; or says why not and returns an error, and ext4 puts the
+ *	callback back.
  * @start: called before the first write of the mount, or of the remount that
  *	makes it writable, if %EXT4_FC_BACKEND_LOG was given.  The journal has
  *	been loaded and has its fast-commit feature.  Maps the area; from here on
- *	every fast commit goes through @reserve and @commit, or @reserve and
- *	@abort, one commit at a time.  Returns 0 or %EXT4_FC_BACKEND_FLUSHES.
+ *	every fast commit goes through the window, @room, and then @commit or @abort, one
+ *	commit at a time.  Returns 0 or %EXT4_FC_BACKEND_FLUSHES.
  *	An error means: no logging; the backend says why, and may be asked again
  *	at the next such remount.
  * @detach: called after the journal has been destroyed (or was never loaded).
- * @reserve: bytes for the next TLV, to be filled before the next call.  NULL:
- *	the log is full or the backend cannot go on; ext4 commits in full.
+ * @room: the TLVs in the window are taken, and it gets room for one of @len bytes more.
+ *	False: the log is full or the backend cannot go on, and ext4 commits in full.
  *	Called under the fast-commit lock.
- * @commit: makes everything reserved since the last commit durable, and before
- *	it the file data that it describes.  @owed: an fsync that waits for this
- *	commit owes data of its file on a device other than the journal's, which
- *	must be durable too.  Outside the lock.  Only when it returns 0 does fsync
- *	return.
+ * @commit: makes all TLVs since the last commit durable, and before them the file data
+ *	that they describe.  @owed: an fsync that waits for this commit owes data of its
+ *	file on a device other than the journal's, which must be durable too.  Outside the
+ *	lock.  Only when it returns 0 does fsync return.
+ * @abort: the TLVs since the last commit are dropped.
  */
 struct ext4_fc_backend_ops {
 	struct module *owner;
@@ -72,9 +96,9 @@ struct ext4_fc_backend_ops {
 		      unsigned int flags, void **priv);
 	int (*start)(void *priv);
 	void (*detach)(void *priv);
-	u8 *(*reserve)(void *priv, tid_t tid, unsigned int len);
+	bool (*room)(void *priv, tid_t tid, unsigned int len);
 	int (*commit)(void *priv, tid_t tid, bool owed);
-	void (*abort)(void *priv);
+	void (*abort)(void *priv, tid_t tid);
 };
 
 int ext4_fc_backend_register(struct ext4_fc_backend_ops *ops);

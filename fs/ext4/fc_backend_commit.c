@@ -4,6 +4,7 @@
  * by which nothing that was acknowledged is left out.
  */
 
+#include <linux/unaligned.h>
 #include <linux/writeback.h>
 #include "ext4.h"
 #include "ext4_jbd2.h"
@@ -84,22 +85,74 @@ static tid_t fc_backend_tid(struct ext4_sb_info *sbi)
 	return sbi->s_journal->j_running_transaction->t_tid;
 }
 
-u8 *ext4_fc_backend_reserve(struct super_block *sb, int len)
+/* Of an INODE tag: what a reader of the log must know to replay it. */
+static u32 fc_backend_inode_contents(const u8 *tlv)
+{
+	const struct ext4_inode *raw = (const struct ext4_inode *)
+		(tlv + EXT4_FC_TAG_BASE_LEN + sizeof(struct ext4_fc_inode));
+	umode_t mode = get_unaligned_le16(&raw->i_mode);
+
+	if (S_ISREG(mode))
+		return 0;
+	if (S_ISDIR(mode))
+		return EXT4_FC_BACKEND_DIRECTORIES;
+	return get_unaligned_le32(&raw->i_flags) & (EXT4_EXTENTS_FL | EXT4_INLINE_DATA_FL) ?
+	       0 : EXT4_FC_BACKEND_SPECIAL;
+}
+
+/* Notes what the TLVs in the window have.  They are ext4's own, and are not checked. */
+static void fc_backend_look(struct ext4_fc_window *window)
+{
+	const u8 *tlv = window->start;
+	u32 contents = window->contents, tl;
+
+	for (; tlv < window->at; tlv += EXT4_FC_TAG_BASE_LEN + (tl >> 16)) {
+		tl = get_unaligned_le32(tlv);
+		if ((u16)tl == EXT4_FC_TAG_INODE)
+			contents |= fc_backend_inode_contents(tlv);
+		else if ((u16)tl == EXT4_FC_TAG_ADD_RANGE)
+			contents |= EXT4_FC_BACKEND_DATA;
+		else if ((u16)tl == EXT4_FC_TAG_DIR)
+			contents |= EXT4_FC_BACKEND_DIRECTORIES;
+	}
+	window->contents = contents;
+}
+
+/* The window has no room, or there is none yet. */
+static noinline u8 *fc_backend_room(struct super_block *sb, int len)
 {
 	struct ext4_sb_info *sbi = EXT4_SB(sb);
+	struct ext4_fc_window *window = sbi->s_fc_backend_priv;
+	u8 *tlv;
 
-	return sbi->s_fc_backend->reserve(sbi->s_fc_backend_priv,
-					  fc_backend_tid(sbi), len);
+	fc_backend_look(window);
+	if (!sbi->s_fc_backend->room(window, fc_backend_tid(sbi), len))
+		return NULL;
+	tlv = window->at;
+	window->at += len;
+	return tlv;
+}
+
+u8 *ext4_fc_backend_reserve(struct super_block *sb, int len)
+{
+	struct ext4_fc_window *window = EXT4_SB(sb)->s_fc_backend_priv;
+	u8 *tlv = window->at;
+
+	if (unlikely(len > window->end - tlv))
+		return fc_backend_room(sb, len);
+	window->at = tlv + len;
+	return tlv;
 }
 
 int ext4_fc_backend_commit(struct super_block *sb)
 {
 	struct ext4_sb_info *sbi = EXT4_SB(sb);
+	struct ext4_fc_window *window = sbi->s_fc_backend_priv;
 	bool owed = READ_ONCE(sbi->s_fc_data_owed) &&
 		    xchg(&sbi->s_fc_data_owed, 0);
 
-	return sbi->s_fc_backend->commit(sbi->s_fc_backend_priv,
-					 fc_backend_tid(sbi), owed);
+	fc_backend_look(window);
+	return sbi->s_fc_backend->commit(window, fc_backend_tid(sbi), owed);
 }
 
 /* ext4 commits in full instead. */
@@ -108,7 +161,9 @@ void ext4_fc_backend_abort(struct super_block *sb)
 	struct ext4_sb_info *sbi = EXT4_SB(sb);
 
 	if (sbi->s_fc_backend_active)
-		sbi->s_fc_backend->abort(sbi->s_fc_backend_priv);
+		sbi->s_fc_backend->abort(sbi->s_fc_backend_priv,
+					 sbi->s_journal->j_running_transaction ?
+					 fc_backend_tid(sbi) : 0);
 }
 
 /*

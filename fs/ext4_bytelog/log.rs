@@ -6,21 +6,28 @@
 
 use crate::{
     abstractions::{
+        cycles::Cycles,
         dax::DaxDevice,
-        fc_backend::Waits,
+        errno,
+        fc_backend::{FastCommits, Filled, Waits},
         jbd2::Journal,
         mapping::{Locked, Lost, Mapping},
         pmem, random, zeroed,
     },
     area::FcArea,
+    bindings,
     bytelog::{
         error::WriteError,
+        features::Features,
         opener::OPENER_LEN,
-        writer::{Commit, FileData, LogWriter, Medium, Persistence, MIN_STAGING},
+        writer::{Commit, Contents, FileData, LogWriter, Medium, Persistence, MIN_STAGING},
     },
     checksum::KernelCrc32c,
+    fallback::Fallback,
+    mount::Mount,
     refusal::Refusal,
     stats::Stats,
+    trace,
 };
 use kernel::prelude::*;
 
@@ -223,43 +230,109 @@ impl MountLog {
         }
     }
 
-    /// Begins the log of `tid` unless it is the running one: a transaction can
-    /// only commit fast when the one before it has committed in full.
+    /// Begins the log of `tid`: a transaction can only commit fast when the one before it has
+    /// committed in full. The window may have TLVs of it, but a record would have been of the
+    /// transaction before.
     #[cold]
-    fn enter(&mut self, tid: u32, stats: &Stats) {
-        if self.writer.tid() != Some(tid) {
-            self.writer.start(tid, random::nonzero_u32());
-            stats.logs.add(1);
+    fn enter(&mut self, tid: u32, stats: &Stats) -> Result<(), WriteError<Error>> {
+        if self.writer.is_gathering() {
+            return Err(WriteError::NotStarted);
         }
+        self.writer.start(tid, random::nonzero_u32());
+        stats.logs.add(1);
+        Ok(())
     }
 
-    /// Room for one TLV of `len` bytes, header included.
-    pub(crate) fn reserve(
-        &mut self,
-        journal: &Journal,
-        tid: u32,
-        len: usize,
-        stats: &Stats,
-    ) -> Result<&mut [u8], WriteError<Error>> {
-        self.enter(tid, stats);
-        let mut medium = PmemMedium::new(&self.area, self.data, journal, false, stats);
-        self.writer.reserve(&mut medium, len)
+    /// Bytes that a log can have.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.writer.capacity()
     }
 
-    /// Makes what was reserved durable, and the file data that it describes.
     #[inline]
-    pub(crate) fn commit(
+    fn try_commit(
         &mut self,
+        mount: &Mount,
         journal: &Journal,
         tid: u32,
+        filled: Filled,
         owed: bool,
-        stats: &Stats,
     ) -> Result<Commit, WriteError<Error>> {
         if self.writer.tid() != Some(tid) {
-            self.enter(tid, stats);
+            self.enter(tid, &mount.stats)?;
         }
-        let mut medium = PmemMedium::new(&self.area, self.data, journal, owed, stats);
-        let done = self.writer.commit(&mut medium)?;
+        let contents = Contents::from_bits(filled.contents);
+        let mut medium = PmemMedium::new(&self.area, self.data, journal, owed, &mount.stats);
+        self.writer
+            .commit_window(&mut medium, filled.bytes, contents)
+    }
+
+    /// Counts and traces why a commit is given up. Returns what ext4 is told.
+    #[cold]
+    fn give_up(&self, mount: &Mount, tid: u32, error: WriteError<Error>) -> Error {
+        let Some(why) = Fallback::of(error) else {
+            return errno::canceled();
+        };
+        if let Fallback::LogFull = why {
+            trace::full(mount.dev, tid, self.writer.used(), self.capacity());
+        }
+        count(mount, tid, why);
+        why.errno()
+    }
+}
+
+fn count(mount: &Mount, tid: u32, why: Fallback) {
+    mount.stats.aborted_commits.add(1);
+    why.counter(&mount.stats).add(1);
+    trace::abort(mount.dev, tid, why);
+}
+
+impl FastCommits<Mount> for MountLog {
+    #[inline]
+    fn window(&mut self) -> &mut [u8] {
+        self.writer.window()
+    }
+
+    fn room(
+        &mut self,
+        mount: &Mount,
+        journal: &Journal,
+        tid: u32,
+        filled: Filled,
+        len: usize,
+    ) -> bool {
+        let entered = match self.writer.tid() == Some(tid) {
+            true => Ok(()),
+            false => self.enter(tid, &mount.stats),
+        };
+        let mut medium = PmemMedium::new(&self.area, self.data, journal, false, &mount.stats);
+        let room = entered.and_then(|()| {
+            let window = self.writer.next_window(&mut medium, filled.bytes, len);
+            window.map(drop)
+        });
+        match room {
+            Ok(()) => true,
+            Err(error) => {
+                self.give_up(mount, tid, error);
+                false
+            }
+        }
+    }
+
+    #[inline]
+    fn commit(
+        &mut self,
+        mount: &Mount,
+        journal: &Journal,
+        tid: u32,
+        filled: Filled,
+        owed: bool,
+    ) -> Result {
+        let start = Cycles::now();
+        let done = match self.try_commit(mount, journal, tid, filled, owed) {
+            Ok(done) => done,
+            Err(error) => return Err(self.give_up(mount, tid, error)),
+        };
+        let stats = &mount.stats;
         stats.commits.add(1);
         stats.empty_commits.add((done.ordinal == 0).into());
         stats.data_commits.add(done.describes_data.into());
@@ -269,24 +342,22 @@ impl MountLog {
         let used = self.writer.used();
         stats.log_used.set(used);
         stats.log_high_water.raise(used);
-        Ok(done)
+        let nanos = mount.clock.nanos_since(start);
+        stats.commit_latency_ns.add(nanos);
+        trace::commit(mount.dev, tid, &done, used, nanos);
+        Ok(())
     }
 
-    /// Durable bytes of the running log.
-    pub(crate) fn used(&self) -> u64 {
-        self.writer.used()
-    }
-
-    /// Bytes that a log can have.
-    pub(crate) fn capacity(&self) -> u64 {
-        self.writer.capacity()
-    }
-
-    /// Drops what was reserved and not committed. Returns the transaction of it, if
-    /// there was anything that the writer had not refused.
-    pub(crate) fn discard(&mut self) -> Option<u32> {
-        let dropped = self.writer.is_gathering() && !self.writer.has_failed();
+    fn abort(&mut self, mount: &Mount, tid: u32, filled: Filled) {
+        let has_tlvs = filled.bytes != 0 || self.writer.is_gathering();
+        // What the writer has refused has been counted.
+        if has_tlvs && !self.writer.has_failed() {
+            count(mount, tid, Fallback::ByExt4);
+        }
         self.writer.discard();
-        self.writer.tid().filter(|_| dropped)
     }
 }
+
+static_assert!(bindings::EXT4_FC_BACKEND_DATA == Contents::DATA);
+static_assert!(bindings::EXT4_FC_BACKEND_DIRECTORIES == Features::DIRECTORIES.bits());
+static_assert!(bindings::EXT4_FC_BACKEND_SPECIAL == Features::SPECIAL.bits());

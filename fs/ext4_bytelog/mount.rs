@@ -4,15 +4,12 @@
 
 use crate::{
     abstractions::{
-        cycles::{CycleClock, Cycles},
+        cycles::CycleClock,
         dax::DaxDevice,
-        errno,
         fc_backend::{AttachFlags, Backend, Found, Recovery, Waits},
         jbd2::Journal,
         super_block::SuperBlock,
     },
-    bytelog::error::WriteError,
-    fallback::Fallback,
     log::MountLog,
     refusal::Refusal,
     replay,
@@ -24,10 +21,10 @@ use kernel::{debugfs::Scope, page::PAGE_SIZE, prelude::*};
 /// A mount that has attached.
 pub(crate) struct Mount {
     /// The filesystem's device, for the tracepoints.
-    dev: u32,
+    pub(crate) dev: u32,
     flags: AttachFlags,
-    clock: CycleClock,
-    stats: Pin<KBox<Scope<Stats>>>,
+    pub(crate) clock: CycleClock,
+    pub(crate) stats: Pin<KBox<Scope<Stats>>>,
 }
 
 impl Mount {
@@ -62,25 +59,6 @@ impl Mount {
         };
         pr_warn!("{}: ByteLog {what}: {refusal}\n", sb.id());
         refusal.errno()
-    }
-
-    /// Counts and traces why a commit is given up. Returns what ext4 is told.
-    #[cold]
-    fn give_up(&self, tid: u32, level: (u64, u64), error: WriteError<Error>) -> Error {
-        let Some(why) = Fallback::of(error) else {
-            return errno::canceled();
-        };
-        if let Fallback::LogFull = why {
-            trace::full(self.dev, tid, level.0, level.1);
-        }
-        self.count(tid, why);
-        why.errno()
-    }
-
-    fn count(&self, tid: u32, why: Fallback) {
-        self.stats.aborted_commits.add(1);
-        why.counter(&self.stats).add(1);
-        trace::abort(self.dev, tid, why);
     }
 }
 
@@ -140,44 +118,6 @@ impl Backend for Mount {
         trace::attach(self.dev, mapping);
         let waits = log.waits();
         Ok((log, waits))
-    }
-
-    #[inline]
-    fn reserve<'l>(
-        &self,
-        log: &'l mut MountLog,
-        journal: &Journal,
-        tid: u32,
-        len: usize,
-    ) -> Option<&'l mut [u8]> {
-        let level = (log.used(), log.capacity());
-        match log.reserve(journal, tid, len, &self.stats) {
-            Ok(room) => Some(room),
-            Err(error) => {
-                self.give_up(tid, level, error);
-                None
-            }
-        }
-    }
-
-    #[inline]
-    fn commit(&self, log: &mut MountLog, journal: &Journal, tid: u32, owed: bool) -> Result {
-        let start = Cycles::now();
-        match log.commit(journal, tid, owed, &self.stats) {
-            Ok(done) => {
-                let nanos = self.clock.nanos_since(start);
-                self.stats.commit_latency_ns.add(nanos);
-                trace::commit(self.dev, tid, &done, self.stats.log_used.get(), nanos);
-                Ok(())
-            }
-            Err(error) => Err(self.give_up(tid, (log.used(), log.capacity()), error)),
-        }
-    }
-
-    fn abort(&self, log: &mut MountLog) {
-        if let Some(tid) = log.discard() {
-            self.count(tid, Fallback::ByExt4);
-        }
     }
 
     fn read_log(&self, recovery: &Recovery<'_>, blocks: &[u8]) -> Result<Found> {

@@ -81,13 +81,47 @@ pub(crate) enum Found {
     },
 }
 
+/// What ext4 has put into the window since the last call.
+#[derive(Clone, Copy)]
+pub(crate) struct Filled {
+    /// Bytes of whole TLVs.
+    pub(crate) bytes: usize,
+    /// `EXT4_FC_BACKEND_*`: what these and the TLVs of the commit before them have.
+    pub(crate) contents: u32,
+}
+
+/// The log of a mount `M`. ext4 puts TLVs into the window, calls [`Self::room`] where that is
+/// too small, and ends with [`Self::commit`] or [`Self::abort`].
+pub(crate) trait FastCommits<M>: Send {
+    /// Where TLVs can be put until the next call of another method. May be empty.
+    fn window(&mut self) -> &mut [u8];
+
+    /// The window is to have room for `len` bytes behind what is filled. False: the fast commit
+    /// is given up.
+    fn room(&mut self, mount: &M, journal: &Journal, tid: u32, filled: Filled, len: usize) -> bool;
+
+    /// Makes the TLVs since the last commit durable, and before them the file data that they
+    /// describe, or that an fsync owes on another device.
+    fn commit(
+        &mut self,
+        mount: &M,
+        journal: &Journal,
+        tid: u32,
+        filled: Filled,
+        owed: bool,
+    ) -> Result;
+
+    /// The fast commit is given up: its TLVs are not to be committed.
+    fn abort(&mut self, mount: &M, tid: u32, filled: Filled);
+}
+
 /// The state of one mount, and what ext4 and jbd2 ask of it.
 pub(crate) trait Backend: Sized + Send + Sync + 'static {
     /// The name ext4 looks the backend up by.
     const NAME: &'static CStr;
 
-    /// What commits write to. They take turns.
-    type Log: Send;
+    /// What commits write to.
+    type Log: FastCommits<Self>;
 
     /// Prepares a mount before its journal is loaded, or says in the log why not.
     fn attach(sb: &SuperBlock, journal: &Journal, flags: AttachFlags) -> Result<Pin<KBox<Self>>>;
@@ -104,22 +138,6 @@ pub(crate) trait Backend: Sized + Send + Sync + 'static {
         journal: &Journal,
         uuid: [u8; 16],
     ) -> Result<(Self::Log, Waits)>;
-
-    /// `len` bytes for the next TLV. `None`: the fast commit is given up.
-    fn reserve<'l>(
-        &self,
-        log: &'l mut Self::Log,
-        journal: &Journal,
-        tid: u32,
-        len: usize,
-    ) -> Option<&'l mut [u8]>;
-
-    /// Makes what was reserved since the last commit durable, and before it the
-    /// file data that it describes, or that an fsync owes on another device.
-    fn commit(&self, log: &mut Self::Log, journal: &Journal, tid: u32, owed: bool) -> Result;
-
-    /// The fast commit is given up: what was reserved is not to be committed.
-    fn abort(&self, log: &mut Self::Log);
 
     /// Reads the area before anything of it is replayed. `blocks` are its first blocks as jbd2
     /// has read them, one in the first call and one more in each that follows.
@@ -138,8 +156,11 @@ enum Area {
     Log(KVVec<u8>),
 }
 
-/// What stands behind ext4's private pointer of a mount.
+/// What stands behind ext4's private pointer of a mount. ext4 takes that for a pointer to the
+/// window.
+#[repr(C)]
 struct Instance<T: Backend> {
+    window: UnsafeCell<bindings::ext4_fc_window>,
     mount: Pin<KBox<T>>,
     /// From the mount's start on.
     log: UnsafeCell<Option<T::Log>>,
@@ -168,19 +189,41 @@ impl<T: Backend> OperationsVTable<T> {
         unsafe { &*data.cast::<Instance<T>>() }
     }
 
-    /// The log of a mount, and its journal.
+    /// Calls `f` with the log of a mount, its journal, and what ext4 has filled; `None` before
+    /// the mount has started. The window is the log's then.
     ///
     /// # Safety
     ///
-    /// As [`Self::instance`]. The journal must not be destroyed within `'a`, and there must be
-    /// no other result of this function within it.
-    unsafe fn log<'a>(instance: &'a Instance<T>) -> Option<(&'a mut T::Log, &'a Journal)> {
-        // SAFETY: There is no other reference by the safety requirements.
-        let log = unsafe { &mut *instance.log.get() }.as_mut()?;
-        // SAFETY: A journal that has been loaded is set up; by the safety requirements it is
-        // valid within `'a`.
+    /// `instance` must be attached and stay so, and its journal not be destroyed, during the
+    /// call. No other call of this function for it may run at the same time. ext4 must have
+    /// written to nothing but the window's bytes, and moved `at` within it.
+    #[inline(always)]
+    unsafe fn with_log<R>(
+        instance: &Instance<T>,
+        f: impl FnOnce(&mut T::Log, &Journal, Filled) -> R,
+    ) -> Option<R> {
+        // SAFETY: By the safety requirements nobody else has a reference to either.
+        let (window, log) = unsafe { (&mut *instance.window.get(), &mut *instance.log.get()) };
+        let log = log.as_mut()?;
+        // SAFETY: A journal that has been loaded is set up, and it is valid by the safety
+        // requirements.
         let journal = unsafe { Journal::from_raw(instance.journal) };
-        Some((log, journal))
+        let filled = Filled {
+            bytes: window.at.addr().wrapping_sub(window.start.addr()),
+            contents: window.contents,
+        };
+        let result = f(log, journal, filled);
+        Self::show(window, log);
+        Some(result)
+    }
+
+    /// Lets ext4 have the log's window.
+    #[inline(always)]
+    fn show(window: &mut bindings::ext4_fc_window, log: &mut T::Log) {
+        let bytes = log.window().as_mut_ptr_range();
+        window.start = bytes.start;
+        window.at = bytes.start;
+        window.end = bytes.end;
     }
 
     /// # Safety
@@ -207,6 +250,12 @@ impl<T: Backend> OperationsVTable<T> {
             let original = unsafe { journal.replay() }.ok_or(EINVAL)?;
             let room = KBox::new_uninit(GFP_KERNEL).map_err(|_| T::no_memory(sb, flags))?;
             let instance = room.write(Instance {
+                window: UnsafeCell::new(bindings::ext4_fc_window {
+                    start: ptr::null_mut(),
+                    at: ptr::null_mut(),
+                    end: ptr::null_mut(),
+                    contents: 0,
+                }),
                 mount: T::attach(sb, journal, flags)?,
                 log: UnsafeCell::new(None),
                 area: UnsafeCell::new(Area::Unread),
@@ -242,8 +291,9 @@ impl<T: Backend> OperationsVTable<T> {
         from_result(|| {
             // SAFETY: By the safety requirements it is not changed meanwhile.
             let (log, waits) = instance.mount.start(sb, journal, unsafe { sb.uuid() })?;
-            // SAFETY: By the safety requirements nobody else uses the log.
-            unsafe { *instance.log.get() = Some(log) };
+            // SAFETY: By the safety requirements nobody else uses the log or the window.
+            let (window, slot) = unsafe { (&mut *instance.window.get(), &mut *instance.log.get()) };
+            Self::show(window, slot.insert(log));
             Ok(match waits {
                 Waits::ForNothing => 0,
                 Waits::ForFlush => bindings::EXT4_FC_BACKEND_FLUSHES as c_int,
@@ -264,29 +314,26 @@ impl<T: Backend> OperationsVTable<T> {
     /// # Safety
     ///
     /// `data` must be as attached. The journal must not be destroyed meanwhile. No other call
-    /// for `data` may run at the same time, and the last result of this function is not used
-    /// any more. What it returns has room for `len` bytes until the next call for `data`.
-    unsafe extern "C" fn reserve_callback(
+    /// for `data` may run at the same time. Since the last one the caller must have written to
+    /// nothing of the window but its bytes, `contents`, and `at`, which is from `start` to `end`.
+    unsafe extern "C" fn room_callback(
         data: *mut c_void,
         tid: bindings::tid_t,
         len: c_uint,
-    ) -> *mut u8 {
+    ) -> bool {
         // SAFETY: By the safety requirements it is attached.
         let instance = unsafe { Self::instance(data) };
-        // SAFETY: By the safety requirements no other call has a reference, nor is the journal
-        // being destroyed.
-        let Some((log, journal)) = (unsafe { Self::log(instance) }) else {
-            return ptr::null_mut();
+        let room = |log: &mut T::Log, journal: &Journal, filled| {
+            log.room(&instance.mount, journal, tid, filled, len as usize)
+                && log.window().len() >= len as usize
         };
-        match instance.mount.reserve(log, journal, tid, len as usize) {
-            Some(bytes) if bytes.len() >= len as usize => bytes.as_mut_ptr(),
-            _ => ptr::null_mut(),
-        }
+        // SAFETY: By the safety requirements.
+        unsafe { Self::with_log(instance, room) }.unwrap_or(false)
     }
 
     /// # Safety
     ///
-    /// As [`Self::reserve_callback`].
+    /// As [`Self::room_callback`].
     unsafe extern "C" fn commit_callback(
         data: *mut c_void,
         tid: bindings::tid_t,
@@ -294,25 +341,33 @@ impl<T: Backend> OperationsVTable<T> {
     ) -> c_int {
         // SAFETY: By the safety requirements it is attached.
         let instance = unsafe { Self::instance(data) };
-        // SAFETY: By the safety requirements no other call has a reference, nor is the journal
-        // being destroyed.
-        let Some((log, journal)) = (unsafe { Self::log(instance) }) else {
-            return EINVAL.to_errno();
+        let commit = |log: &mut T::Log, journal: &Journal, filled| {
+            log.commit(&instance.mount, journal, tid, filled, owed)
         };
-        from_result(|| instance.mount.commit(log, journal, tid, owed).map(|()| 0))
+        // SAFETY: By the safety requirements.
+        let done = unsafe { Self::with_log(instance, commit) };
+        // SAFETY: As above; the reference that `with_log()` had is gone.
+        unsafe { (*instance.window.get()).contents = 0 };
+        match done {
+            Some(Ok(())) => 0,
+            Some(Err(error)) => error.to_errno(),
+            None => EINVAL.to_errno(),
+        }
     }
 
     /// # Safety
     ///
-    /// As [`Self::reserve_callback`].
-    unsafe extern "C" fn abort_callback(data: *mut c_void) {
+    /// As [`Self::room_callback`].
+    unsafe extern "C" fn abort_callback(data: *mut c_void, tid: bindings::tid_t) {
         // SAFETY: By the safety requirements it is attached.
         let instance = unsafe { Self::instance(data) };
-        // SAFETY: By the safety requirements no other call has a reference, nor is the journal
-        // being destroyed.
-        if let Some((log, _)) = unsafe { Self::log(instance) } {
-            instance.mount.abort(log);
-        }
+        let abort = |log: &mut T::Log, _: &Journal, filled| {
+            log.abort(&instance.mount, tid, filled);
+        };
+        // SAFETY: By the safety requirements.
+        unsafe { Self::with_log(instance, abort) };
+        // SAFETY: By the safety requirements nobody else has a reference to it.
+        unsafe { (*instance.window.get()).contents = 0 };
     }
 
     /// # Safety
@@ -491,7 +546,7 @@ impl<T: Backend> Registration<T> {
                 attach: Some(OperationsVTable::<T>::attach_callback),
                 start: Some(OperationsVTable::<T>::start_callback),
                 detach: Some(OperationsVTable::<T>::detach_callback),
-                reserve: Some(OperationsVTable::<T>::reserve_callback),
+                room: Some(OperationsVTable::<T>::room_callback),
                 commit: Some(OperationsVTable::<T>::commit_callback),
                 abort: Some(OperationsVTable::<T>::abort_callback),
             };
