@@ -101,7 +101,7 @@ impl<'a> PmemMedium<'a> {
     }
 
     /// The mapping, to be accessed.
-    #[inline]
+    #[inline(always)]
     fn locked(&mut self) -> &mut Locked<'a> {
         self.locked.get_or_insert_with(|| self.mapping.lock())
     }
@@ -110,12 +110,12 @@ impl<'a> PmemMedium<'a> {
 impl Medium for PmemMedium<'_> {
     type Error = Error;
 
-    #[inline]
+    #[inline(always)]
     fn copy_in(&mut self, off: u64, bytes: &[u8]) -> Result {
         self.locked().copy_in(off, bytes)
     }
 
-    #[inline]
+    #[inline(always)]
     fn write_back(&mut self, off: u64, len: u64) -> Result {
         self.stats.written_back_bytes.add(len);
         self.locked().write_back(off, len.try_into()?)

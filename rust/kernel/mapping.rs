@@ -197,7 +197,7 @@ impl Locked<'_> {
     ///
     /// Fails with `EFAULT` if the range is not within the mapping, with `ENXIO` if it
     /// is elsewhere now, or with what the device fails with, such as `EHWPOISON`.
-    #[inline]
+    #[inline(always)]
     fn confirm(&mut self, offset: u64, len: usize) -> Result<Option<*mut u8>> {
         let end = offset.checked_add(len as u64).ok_or(EFAULT)?;
         if offset < self.confirmed.start || end > self.confirmed.end {
@@ -208,6 +208,7 @@ impl Locked<'_> {
     }
 
     /// Asks the device for `[offset, end)`.
+    #[inline(always)]
     fn ask(&mut self, offset: u64, end: u64) -> Result {
         match self.mapping.first(end) {
             Some(first) => {
@@ -235,7 +236,7 @@ impl Locked<'_> {
     }
 
     /// Stores `bytes` at `offset`. They are not durable by that.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn copy_in(&mut self, offset: u64, bytes: &[u8]) -> Result {
         if let Some(addr) = self.confirm(offset, bytes.len())? {
             // SAFETY: By the type invariants that many bytes are mapped there: they have just

@@ -12,8 +12,16 @@ use kernel::ffi::c_void;
 /// after it: once it has passed they are in the power-fail protected domain.
 #[inline]
 pub(crate) fn fence() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: A barrier has no requirements. It is what `pmem_wmb()` is on x86.
+    unsafe {
+        core::arch::asm!("sfence", options(nostack, preserves_flags))
+    };
+    #[cfg(not(target_arch = "x86_64"))]
     // SAFETY: A barrier has no requirements.
-    unsafe { bindings::bytelog_pmem_wmb() };
+    unsafe {
+        bindings::bytelog_pmem_wmb()
+    };
 }
 
 /// Starts the write-back of the cache lines that `[addr, addr + len)` touches.
@@ -67,8 +75,21 @@ pub(crate) unsafe fn copy(addr: *mut u8, bytes: &[u8]) {
         // volatile access is neither split nor merged.
         unsafe { addr.cast::<u64>().wrapping_add(at).write_volatile(word) };
     }
-    for (at, byte) in bytes.iter().enumerate().skip(whole * WORD) {
+    if whole * WORD != bytes.len() {
         // SAFETY: `addr` is valid for as many bytes as there are.
+        unsafe { copy_bytes(addr, bytes, whole * WORD) };
+    }
+}
+
+/// Stores `bytes` from the one at `from` on, one at a time.
+///
+/// # Safety
+///
+/// As [`copy`].
+#[cold]
+unsafe fn copy_bytes(addr: *mut u8, bytes: &[u8], from: usize) {
+    for (at, byte) in bytes.iter().enumerate().skip(from) {
+        // SAFETY: By the safety requirements.
         unsafe { addr.wrapping_add(at).write_volatile(*byte) };
     }
 }

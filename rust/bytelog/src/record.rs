@@ -350,7 +350,7 @@ pub struct NewRecord {
 impl NewRecord {
     /// Makes the header's bytes, `seed` being the CRC of the one before. Gives its CRC.
     /// `None` if the payload is empty or longer than [`MAX_PAYLOAD`].
-    #[inline]
+    #[inline(always)]
     pub fn encode_to<C: Crc32c>(&self, seed: u32, header: &mut [u8; HEADER_LEN]) -> Option<u32> {
         let record_len = record_len(self.payload_len).filter(|_| self.payload_len > 0)?;
         let flags = if self.sealed {

@@ -374,11 +374,10 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
             _ => Ok(()),
         };
         let contents = Contents(self.contents);
-        let done = looked.and_then(|()| self.commit_as(medium, contents));
-        if done.is_err() {
-            self.discard();
+        match looked.and_then(|()| self.commit_as(medium, contents)) {
+            Ok(done) => Ok(done),
+            Err(error) => Err(self.given_up(error)),
         }
-        done
     }
 
     /// Where TLVs can be put, one behind the other, until the next call. Empty if the log is
@@ -407,7 +406,7 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
 
     /// As [`commit`](Self::commit), of what was put into windows: `filled` bytes are in the
     /// last one. `contents` is what all of it contains.
-    #[inline]
+    #[inline(always)]
     pub fn commit_window<M: Medium>(
         &mut self,
         medium: &mut M,
@@ -419,11 +418,17 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
             true => self.compare(contents),
             false => Ok(()),
         };
-        let done = stated.and_then(|()| self.commit_as(medium, contents));
-        if done.is_err() {
-            self.discard();
+        match stated.and_then(|()| self.commit_as(medium, contents)) {
+            Ok(done) => Ok(done),
+            Err(error) => Err(self.given_up(error)),
         }
-        done
+    }
+
+    /// Drops a commit that has failed.
+    #[cold]
+    fn given_up<E>(&mut self, error: WriteError<E>) -> WriteError<E> {
+        self.discard();
+        error
     }
 
     /// Notes that the window has TLVs.
@@ -508,7 +513,7 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn check_phase<E>(&self) -> Result<(), WriteError<E>> {
         match self.phase {
             Phase::Open => Ok(()),
@@ -561,7 +566,7 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn check_features<E>(&mut self, contents: Contents) -> Result<(), WriteError<E>> {
         if contents.0 & self.lacks.bits() != 0 {
             return Err(self.refuse(contents.features()));
@@ -577,7 +582,7 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
     }
 
     /// All steps of a commit.
-    #[inline]
+    #[inline(always)]
     fn commit_as<M: Medium>(
         &mut self,
         medium: &mut M,
@@ -596,6 +601,7 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
     }
 
     /// An fsync without a TLV waits for what was stored before.
+    #[cold]
     fn commit_nothing<M: Medium>(
         &mut self,
         medium: &mut M,
@@ -616,7 +622,7 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
 
     /// The first state of a commit: all TLVs of it are there. Fails if one is missing, if the
     /// log is closed, or if it lacks a feature.
-    #[inline]
+    #[inline(always)]
     pub fn gathered<E>(&mut self, contents: Contents) -> Result<Gathered<'_, C, S>, WriteError<E>> {
         self.check_phase()?;
         self.check_features(contents)?;
@@ -836,7 +842,9 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> Durable<'_, C, S> {
         writer.commits = commit.ordinal;
         writer.durable = writer.at;
         writer.phase = Phase::Open;
-        writer.rewind();
+        writer.payload_bytes = 0;
+        writer.contents = 0;
+        writer.room = writer.room_at(writer.durable.head);
         commit
     }
 }

@@ -57,6 +57,14 @@ fn readable(symbol: &str) -> String {
     }
 }
 
+/// ext4's side of a fast commit.
+const HOOKS: [&str; 4] = [
+    "ext4_fc_backend_reserve",
+    "ext4_fc_backend_commit",
+    "fc_backend_look",
+    "fc_backend_room",
+];
+
 /// C functions outside the module that only ByteLog calls in a fast commit.
 const CALLED_BY_US: [&str; 8] = [
     "arch_wb_cache_pmem",
@@ -74,7 +82,7 @@ impl Part {
     /// the hooks.
     pub fn is_ours(&self) -> bool {
         self.module == "ext4_bytelog"
-            || ["ext4_fc_backend_reserve", "ext4_fc_backend_commit"].contains(&&*self.function)
+            || HOOKS.contains(&self.function.as_str())
             || CALLED_BY_US.contains(&self.function.as_str())
     }
 }
