@@ -37,7 +37,7 @@ impl Fallback {
             WriteError::Closed => Self::LogClosed,
             WriteError::Medium(error) => Self::Device(error),
             WriteError::NotStarted
-            | WriteError::TooLong(_)
+            | WriteError::TlvLen(_)
             | WriteError::Tlv(_)
             | WriteError::Undeclared(_)
             | WriteError::Staging => Self::Other,

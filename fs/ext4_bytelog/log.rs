@@ -121,10 +121,12 @@ impl Medium for PmemMedium<'_> {
         self.locked().write_back(off, len.try_into()?)
     }
 
-    #[inline]
+    #[inline(always)]
     fn fence(&mut self) {
         self.stats.fences.add(1);
         pmem::fence();
+        // Nothing is accessed between a fence and the end of a commit, or a flush.
+        self.locked = None;
     }
 
     fn flush_device(&mut self) -> Result {
@@ -334,8 +336,12 @@ impl FastCommits<Mount> for MountLog {
         };
         let stats = &mount.stats;
         stats.commits.add(1);
-        stats.empty_commits.add((done.ordinal == 0).into());
-        stats.data_commits.add(done.describes_data.into());
+        if done.ordinal == 0 {
+            stats.empty_commits.add(1);
+        }
+        if done.describes_data {
+            stats.data_commits.add(1);
+        }
         stats.records.add(done.records.into());
         stats.payload_bytes.add(done.payload_bytes);
         stats.log_bytes.add(done.log_bytes);

@@ -297,7 +297,7 @@ impl Locked<'_> {
     /// Starts the write-back of the cache lines that `[offset, offset + len)`
     /// touches, if caches in front of the device are volatile at all. A fence
     /// completes it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write_back(&mut self, offset: u64, len: usize) -> Result {
         // Without a write cache, too: what was stored before the lock was taken can be elsewhere.
         let first = self.confirm(offset, len)?;

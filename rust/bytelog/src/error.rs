@@ -209,8 +209,8 @@ pub enum WriteError<E> {
     Aborted,
     /// The area has no room for the record.
     Full,
-    /// More bytes than a TLV can have here.
-    TooLong(usize),
+    /// Fewer or more bytes than a TLV can have here.
+    TlvLen(usize),
     /// What was staged is not a run of whole TLVs.
     Tlv(TlvError),
     /// The commit needs features that the opener, which is durable, does not name. The
@@ -232,7 +232,7 @@ impl<E: fmt::Debug> fmt::Display for WriteError<E> {
             Self::Closed => f.write_str("log closed by a failed commit"),
             Self::Aborted => f.write_str("part of the commit is missing"),
             Self::Full => f.write_str("log full"),
-            Self::TooLong(len) => write!(f, "a TLV of {len} bytes is too long"),
+            Self::TlvLen(len) => write!(f, "the log takes no TLV of {len} bytes"),
             Self::Tlv(error) => write!(f, "staged {error}"),
             Self::Features(lacking) => write!(f, "the log lacks the feature: {lacking}"),
             Self::Undeclared(bits) => write!(f, "the TLVs contain {bits:#x}, which was not said"),

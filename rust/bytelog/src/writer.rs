@@ -496,7 +496,7 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
     ) -> Result<(), WriteError<M::Error>> {
         self.check_phase()?;
         if len < TL_LEN || len > self.max_tlv {
-            return Err(WriteError::TooLong(len));
+            return Err(WriteError::TlvLen(len));
         }
         let grown = self.staged.saturating_add(len);
         if grown <= self.payload_max {
@@ -656,7 +656,7 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
         };
         // Any other TLV has less room than that.
         if tlv::len_of_first(payload) > self.max_tlv {
-            return Err(WriteError::TooLong(tlv::len_of_first(payload)));
+            return Err(WriteError::TlvLen(tlv::len_of_first(payload)));
         }
         let payload_crc = C::update(SEED, payload);
         if self.commits == 0 {

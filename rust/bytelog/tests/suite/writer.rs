@@ -4,10 +4,15 @@
 
 use crate::common::*;
 use bytelog::error::WriteError;
+use bytelog::features::Features;
 use bytelog::geometry::Geometry;
 use bytelog::reader::Found;
 use bytelog::tlv::TlvFault;
-use bytelog::writer::{Commit, FileData, LogWriter, Persistence, StagingTooShort, MIN_STAGING};
+use bytelog::writer::{
+    Commit, Contents, FileData, LogWriter, Persistence, StagingTooShort, MIN_STAGING,
+};
+
+type Error = WriteError<Broken>;
 
 #[test]
 fn a_synchronous_commit_is_copy_write_back_fence() {
@@ -198,7 +203,7 @@ fn reserve_checks_what_it_is_asked() {
     assert_eq!(log.reserve(&mut ram, 20), Err(WriteError::NotStarted));
     log.start(1, 2);
     for len in [0, 3, 4093, usize::MAX] {
-        assert_eq!(log.reserve(&mut ram, len), Err(WriteError::TooLong(len)));
+        assert_eq!(log.reserve(&mut ram, len), Err(WriteError::TlvLen(len)));
         log.discard();
     }
     assert_eq!(log.reserve(&mut ram, 4092).unwrap().len(), 4092);
@@ -379,4 +384,110 @@ fn staging_does_not_leak() {
     commit(&mut log, &mut ram, &[creat(1, 0)]);
     let padding = log.head() as usize - 64 + 13..log.head() as usize;
     assert!(ram.bytes[padding].iter().all(|&byte| byte == 0));
+}
+
+/// Puts TLVs into windows, as ext4 does. Returns what is in the last one.
+fn fill_windows(log: &mut Writer, ram: &mut Ram, tlvs: &[Vec<u8>]) -> Result<usize, Error> {
+    let mut filled = 0;
+    for tlv in tlvs {
+        if log.window().len() < filled + tlv.len() {
+            log.next_window(ram, filled, tlv.len())?;
+            filled = 0;
+        }
+        log.window()[filled..][..tlv.len()].copy_from_slice(tlv);
+        filled += tlv.len();
+    }
+    Ok(filled)
+}
+
+/// What is put into windows makes the same log as what is reserved.
+#[test]
+fn windows_make_the_log_that_reserving_makes() {
+    let directory = inode_of(DIRECTORY, EXTENTS, 160, 7);
+    let commits = [
+        (vec![creat(8, 1), directory], Features::DIRECTORIES.bits()),
+        (vec![inode(256, 1), add_range(2)], Contents::DATA),
+        (full_record(), 0),
+        (
+            [full_record(), vec![creat(1, 1)], full_record()].concat(),
+            0,
+        ),
+        (vec![], 0),
+        (vec![creat(250, 2)], 0),
+    ];
+    let (mut reserved, mut put) = (Ram::new(16), Ram::new(16));
+    let (mut one, mut other) = (writer(16, 1, 2), writer(16, 1, 2));
+    // It is there before it is known what for.
+    assert_eq!(other.window().len(), 4096);
+    for (tlvs, bits) in commits {
+        let done = commit(&mut one, &mut reserved, &tlvs);
+        let filled = fill_windows(&mut other, &mut put, &tlvs).unwrap();
+        let contents = Contents::from_bits(bits);
+        assert_eq!(other.commit_window(&mut put, filled, contents), Ok(done));
+        assert_eq!((one.head(), one.seq()), (other.head(), other.seq()));
+        assert!(!other.is_gathering());
+    }
+    assert_eq!(reserved.ops, put.ops);
+    assert!(reserved.bytes == put.bytes);
+}
+
+#[test]
+fn windows_end_where_the_log_is_full_or_closed() {
+    let mut ram = Ram::new(3);
+    let mut log = writer(3, 1, 2);
+    commit(&mut log, &mut ram, &full_record());
+    assert_eq!(log.window().len(), 3968);
+    let error = fill_windows(&mut log, &mut ram, &full_record());
+    assert_eq!(error, Err(WriteError::Full));
+    assert!(log.window().is_empty());
+    let none = Contents::default();
+    assert_eq!(
+        log.commit_window(&mut ram, 0, none),
+        Err(WriteError::Aborted)
+    );
+    assert_eq!(log.window().len(), 3968);
+
+    ram.lives = 1;
+    let filled = fill_windows(&mut log, &mut ram, &[creat(9, 1)]).unwrap();
+    let failed = log.commit_window(&mut ram, filled, none);
+    assert!(matches!(failed, Err(WriteError::Medium(_))));
+    assert!(log.window().is_empty());
+    assert_eq!(
+        log.next_window(&mut ram, 0, 20).err(),
+        Some(WriteError::Closed)
+    );
+    // TLVs that are in the window when the next transaction begins belong to that.
+    log.start(2, 3);
+    ram.lives = usize::MAX;
+    let filled = fill_windows(&mut log, &mut ram, &[creat(9, 1)]).unwrap();
+    log.start(3, 4);
+    log.commit_window(&mut ram, filled, none).unwrap();
+    assert_eq!(read(&ram.bytes, 3).unwrap().1, [creat(9, 1)]);
+}
+
+/// The first one of a record has more room than a conventional block.
+#[test]
+fn a_tlv_that_no_block_holds_is_not_logged() {
+    let mut ram = Ram::new(8);
+    let mut log = writer(8, 1, 2);
+    let long = tlv(6, 4092, 1);
+    let filled = fill_windows(&mut log, &mut ram, &[long]).unwrap();
+    let error = log.commit_window(&mut ram, filled, Contents::default());
+    assert!(matches!(
+        error,
+        Err(WriteError::TlvLen(4096) | WriteError::Tlv(_))
+    ));
+    assert!(ram.ops.is_empty());
+}
+
+/// A caller who does not say what his TLVs contain is found out where somebody looks.
+#[test]
+#[cfg(debug_assertions)]
+fn undeclared_contents_are_found_with_debug_assertions() {
+    let mut ram = Ram::new(8);
+    let mut log = writer(8, 1, 2);
+    let filled = fill_windows(&mut log, &mut ram, &[add_range(1)]).unwrap();
+    let error = log.commit_window(&mut ram, filled, Contents::default());
+    assert_eq!(error, Err(WriteError::Undeclared(Contents::DATA)));
+    assert!(ram.ops.is_empty());
 }
