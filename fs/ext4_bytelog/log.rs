@@ -129,6 +129,7 @@ impl Medium for PmemMedium<'_> {
         self.locked = None;
     }
 
+    #[inline(always)]
     fn flush_device(&mut self) -> Result {
         // With `nobarrier` somebody has promised that no flush is needed.
         if !self.journal.has_barrier() {
@@ -140,6 +141,7 @@ impl Medium for PmemMedium<'_> {
         self.journal.device().flush()
     }
 
+    #[inline(always)]
     fn file_data(&self) -> FileData {
         match self.data {
             DataDevice::Journal => FileData::Here,
@@ -147,6 +149,7 @@ impl Medium for PmemMedium<'_> {
         }
     }
 
+    #[cold]
     fn flush_data(&mut self) -> Result {
         match (self.data, self.journal.other_device()) {
             (DataDevice::Fenced, _) => {
@@ -162,6 +165,7 @@ impl Medium for PmemMedium<'_> {
         }
     }
 
+    #[inline(always)]
     fn persistence(&self) -> Persistence {
         if self.mapping.is_synchronous() {
             Persistence::Synchronous

@@ -129,6 +129,10 @@ impl Mapping {
         Locked {
             guard: self.dev.read_lock(),
             mapping: self,
+            first: self
+                .segments
+                .first()
+                .and_then(|segment| segment.extent.as_ref()),
             confirmed: 0..0,
         }
     }
@@ -165,13 +169,6 @@ impl Mapping {
         }
         Ok(())
     }
-
-    /// The first extent, if `[0, end)` lies in it, as nearly every log does.
-    #[inline]
-    fn first(&self, end: u64) -> Option<&Extent> {
-        let first = self.segments.first()?.extent.as_ref()?;
-        (end <= first.len() as u64).then_some(first)
-    }
 }
 
 /// A mapping whose bytes can be accessed.
@@ -188,6 +185,8 @@ impl Mapping {
 pub(crate) struct Locked<'a> {
     guard: ReadGuard<'a>,
     mapping: &'a Mapping,
+    /// The mapping's first piece, in which nearly every log lies.
+    first: Option<&'a Extent>,
     confirmed: Range<u64>,
 }
 
@@ -203,14 +202,35 @@ impl Locked<'_> {
         if offset < self.confirmed.start || end > self.confirmed.end {
             self.ask(offset, end)?;
         }
-        let first = self.mapping.first(end);
-        Ok(first.map(|first| first.at(offset as usize)))
+        Ok(self.first(end).map(|first| first.at(offset as usize)))
+    }
+
+    /// The first extent, if `[0, end)` lies in it.
+    #[inline(always)]
+    fn first(&self, end: u64) -> Option<&'_ Extent> {
+        self.first.filter(|first| end <= first.len() as u64)
+    }
+
+    /// As [`Self::confirm`], of what has been confirmed most often.
+    #[inline(always)]
+    fn confirm_again(&mut self, offset: u64, len: usize) -> Result<Option<*mut u8>> {
+        let end = offset.checked_add(len as u64).ok_or(EFAULT)?;
+        if offset < self.confirmed.start || end > self.confirmed.end {
+            self.ask_again(offset, end)?;
+        }
+        Ok(self.first(end).map(|first| first.at(offset as usize)))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn ask_again(&mut self, offset: u64, end: u64) -> Result {
+        self.ask(offset, end)
     }
 
     /// Asks the device for `[offset, end)`.
     #[inline(always)]
     fn ask(&mut self, offset: u64, end: u64) -> Result {
-        match self.mapping.first(end) {
+        match self.first(end) {
             Some(first) => {
                 let dev = &self.mapping.dev;
                 dev.confirm(&self.guard, first, offset as usize, end as usize)?;
@@ -265,7 +285,7 @@ impl Locked<'_> {
     /// Copies bytes from `offset` to `out`. Fails with `EIO` if the media does
     /// (a poisoned line), without a machine check.
     pub(crate) fn copy_out(&mut self, offset: u64, out: &mut [u8]) -> Result {
-        self.confirm(offset, out.len())?;
+        self.confirm_again(offset, out.len())?;
         let mut rest = &mut *out;
         let len = rest.len();
         self.mapping
@@ -300,7 +320,7 @@ impl Locked<'_> {
     #[inline(always)]
     pub(crate) fn write_back(&mut self, offset: u64, len: usize) -> Result {
         // Without a write cache, too: what was stored before the lock was taken can be elsewhere.
-        let first = self.confirm(offset, len)?;
+        let first = self.confirm_again(offset, len)?;
         if !self.mapping.dev.has_write_cache() {
             return Ok(());
         }
