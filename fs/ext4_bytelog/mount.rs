@@ -16,6 +16,7 @@ use crate::{
     stats::Stats,
     trace,
 };
+use core::num::NonZeroUsize;
 use kernel::{debugfs::Scope, page::PAGE_SIZE, prelude::*};
 
 /// A mount that has attached.
@@ -39,7 +40,10 @@ impl Mount {
         if !flags.wants_log() {
             return Ok(());
         }
-        for block in [sb.block_size(), journal.block_size().unwrap_or(0)] {
+        for block in [
+            sb.block_size(),
+            journal.block_size().map_or(0, NonZeroUsize::get),
+        ] {
             if block != PAGE_SIZE {
                 return Err(Refusal::BlockSize {
                     block,

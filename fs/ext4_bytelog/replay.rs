@@ -74,7 +74,7 @@ impl ReadArea for Copied<'_> {
 /// what was stored beside it; or, without DAX, in the blocks that jbd2 hands over, `blocks`.
 pub(crate) fn read(recovery: &Recovery<'_>, blocks: &[u8], stats: &Stats) -> Result<Handed> {
     let journal = recovery.journal;
-    let size = journal.block_size()?;
+    let size = journal.block_size()?.get();
     let mapped = match size == PAGE_SIZE {
         true => FcArea::map(journal, Lost::Kept),
         false => Err(Refusal::NoDax),

@@ -405,9 +405,9 @@ impl<T: Backend> OperationsVTable<T> {
             }
             match area {
                 Area::Begun(_) if scan => Ok(bindings::JBD2_FC_REPLAY_CONTINUE as c_int),
-                // SAFETY: It is ext4's callback for this journal, and gets what jbd2 would
-                // have given it.
                 Area::NotOurs => {
+                    // SAFETY: It is ext4's callback for this journal, and gets what jbd2 would
+                    // have given it.
                     Ok(unsafe { (instance.original)(journal, bh, pass, off, expected_tid) })
                 }
                 // SAFETY: jbd2 is in this callback.
@@ -460,7 +460,7 @@ impl<T: Backend> OperationsVTable<T> {
             // The blocks before have not been passed on.
             Found::NotOurs if off != 0 => return Err(EIO),
             Found::NotOurs => Area::NotOurs,
-            Found::Log { blocks, .. } if blocks.len() % journal.block_size()? != 0 => {
+            Found::Log { blocks, .. } if blocks.len() % journal.block_size()?.get() != 0 => {
                 return Err(EINVAL)
             }
             Found::Log {
@@ -492,7 +492,9 @@ impl<T: Backend> OperationsVTable<T> {
     ) -> Result<c_int> {
         const STOP: c_int = bindings::JBD2_FC_REPLAY_STOP as c_int;
         // SAFETY: The journal is valid during recovery.
-        let size = unsafe { Journal::from_raw(instance.journal) }.block_size()?;
+        let size = unsafe { Journal::from_raw(instance.journal) }
+            .block_size()?
+            .get();
         let give = |bytes: &mut [u8], off: usize| {
             let mut block = DramBlock::new(bytes);
             let off = c_int::try_from(off)?;
@@ -502,11 +504,12 @@ impl<T: Backend> OperationsVTable<T> {
                 unsafe { (instance.original)(instance.journal, block.as_ptr(), pass, off, tid) };
             to_result(next).map(|()| next)
         };
-        let count = blocks.len() / size;
+        let mut count = 0;
         for (off, block) in blocks.chunks_exact_mut(size).enumerate() {
             if give(block, off)? == STOP {
                 return Ok(STOP);
             }
+            count = off + 1;
         }
         // At a block whose first tag is none, ext4 finishes its scan, or its bitmaps. An empty
         // area is just that block.

@@ -6,7 +6,7 @@
 
 use super::block::BlockDevice;
 use crate::bindings;
-use core::ops::Range;
+use core::{num::NonZeroUsize, ops::Range};
 use kernel::{error::to_result, prelude::*, types::Opaque};
 
 /// jbd2's `j_fc_replay_callback`.
@@ -41,10 +41,6 @@ impl Journal {
         unsafe { &*ptr.cast() }
     }
 
-    pub(super) fn as_ptr(&self) -> *mut bindings::journal_t {
-        self.0.get()
-    }
-
     /// The device that the journal is on; the filesystem's own unless the
     /// journal is external.
     pub(crate) fn device(&self) -> &BlockDevice {
@@ -61,10 +57,11 @@ impl Journal {
         (other != own && !other.is_null()).then(|| unsafe { BlockDevice::from_raw(other) })
     }
 
-    /// Size of a journal block in bytes.
-    pub(crate) fn block_size(&self) -> Result<usize> {
+    /// Size of a journal block in bytes. Fails with `EINVAL` if there is none yet.
+    pub(crate) fn block_size(&self) -> Result<NonZeroUsize> {
         // SAFETY: By the type invariants it is set and does not change.
-        Ok(usize::try_from(unsafe { (*self.0.get()).j_blocksize })?)
+        let size = usize::try_from(unsafe { (*self.0.get()).j_blocksize })?;
+        NonZeroUsize::new(size).ok_or(EINVAL)
     }
 
     /// The journal blocks of the fast-commit area; `None` while the journal has

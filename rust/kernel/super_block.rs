@@ -30,10 +30,6 @@ impl SuperBlock {
         unsafe { &*ptr.cast() }
     }
 
-    pub(super) fn as_ptr(&self) -> *mut bindings::super_block {
-        self.0.get()
-    }
-
     /// The name that ext4's own messages carry, such as `pmem0`.
     pub(crate) fn id(&self) -> &CStr {
         // SAFETY: By the type invariants `s_id` does not change while it is borrowed; the
