@@ -7,7 +7,7 @@ KERNEL ?= 7.2
 PREFIX ?= /usr/local
 JOBS   ?= $(shell nproc)
 ACCEL  ?= tcg
-export KERNEL PREFIX DESTDIR JOBS ACCEL CUTS SEED XFSTESTS TESTS LIMIT NUMBER COUNT STOCK DAX V MIRROR BYTELOG_CACHE LOG_LINES
+export KERNEL PREFIX DESTDIR JOBS ACCEL CUTS SEED XFSTESTS TESTS LIMIT NUMBER COUNT STOCK DAX E2FSPROGS FILTER ADVISORIES V MIRROR BYTELOG_CACHE LOG_LINES
 export BYTELOG_T0 := $(shell date +%s)
 
 # Scripts enter the build root by themselves.
@@ -65,6 +65,14 @@ check-crash: setup tools
 check-short: all
 	@$S/check-short
 
+# The test images of e2fsprogs through every subcommand: E2FSPROGS= is a checkout, FILTER= a part of their names.
+check-images: setup tools
+	@$S/check-images
+
+# The crates in Cargo.lock against deny.toml, and ADVISORIES=, a checkout of the RustSec database.
+check-advisories: setup
+	@$S/check-crates
+
 # Coverage-guided fuzzing of what reads a log, LIMIT=N seconds (60) for each target.
 fuzz: setup
 	@$S/fuzz $(ARGS)
@@ -116,6 +124,6 @@ clean:
 distclean:
 	@$S/clean cache
 
-.PHONY: all help setup update modules tools demo vm test check-crash check-short fuzz check-trace check-steps soak soak-no-flush \
-	soak-stock soak-no-data-flush xfstests debug-kernel bench bench-database workloads install deb test-packages clean distclean
+.PHONY: all help setup update modules tools demo vm test check-crash check-short check-images check-advisories fuzz \
+	check-trace check-steps soak soak-no-flush soak-stock soak-no-data-flush xfstests debug-kernel bench bench-database workloads install deb test-packages clean distclean
 .NOTPARALLEL:

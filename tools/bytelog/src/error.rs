@@ -2,12 +2,13 @@
 
 //! Errors: the file, the place in it, the cause, and the way out.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt;
 use std::process::ExitCode;
 
 /// What the command ends with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Done, nothing wrong.
@@ -43,7 +44,7 @@ impl From<Status> for ExitCode {
 }
 
 /// Why a command ended early.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema, thiserror::Error)]
 pub struct Error {
     /// What kind of end it is.
     pub status: Status,

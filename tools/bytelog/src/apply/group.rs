@@ -2,13 +2,12 @@
 
 //! Block groups: descriptors with their checksums and counts, and bitmaps.
 
-use super::volume::Volume;
+use super::overlay::Overlay;
 use crate::bytes::{join, le16, le32};
 use crate::crc::crc32c;
 use crate::error::Result;
 use crate::ext4::group::desc_at;
 use crate::ext4::superblock::Superblock;
-use std::collections::HashSet;
 use std::ops::Range;
 
 /// Offsets of `struct ext4_group_desc`: of a low half, and of a high one that is there
@@ -30,46 +29,6 @@ const SMALL: usize = 32;
 const INODE_UNINIT: u16 = 0x1;
 const BLOCK_UNINIT: u16 = 0x2;
 const INODE_ZEROED: u16 = 0x4;
-
-/// Where the filesystem's own metadata is.
-pub struct Layout {
-    /// Number of groups.
-    pub groups: u32,
-    /// Groups with a copy of the superblock.
-    with_super: HashSet<u64>,
-}
-
-impl Layout {
-    /// Of the filesystem with this superblock.
-    pub fn of(sb: &Superblock) -> Self {
-        let first = u64::from(sb.first_data_block());
-        let per_group = u64::from(sb.blocks_per_group());
-        let blocks = sb.blocks_count().saturating_sub(first);
-        let backups = sb.backups().into_iter();
-        let of_backup = |at: u64| (at / sb.block_size()).saturating_sub(first) / per_group;
-        Self {
-            groups: u32::try_from(blocks.div_ceil(per_group)).unwrap_or(u32::MAX),
-            with_super: backups.map(of_backup).chain([0]).collect(),
-        }
-    }
-
-    /// Blocks at a group's start with superblock and descriptors:
-    /// `ext4_num_base_meta_clusters()`.
-    fn base_blocks(&self, sb: &Superblock, group: u32) -> u64 {
-        let has_super = u64::from(self.with_super.contains(&u64::from(group)));
-        let per_block = (sb.block_size() / u64::from(sb.desc_size())) as u32;
-        let (meta, index) = (group / per_block, group % per_block);
-        let first_meta = sb.first_meta_bg();
-        match first_meta.filter(|first| meta >= *first) {
-            Some(_) => has_super + u64::from(index <= 1 || index == per_block - 1),
-            None => {
-                let all = self.groups.div_ceil(per_block);
-                let descs = first_meta.map_or(all, |first| first.min(all));
-                has_super * (1 + u64::from(descs) + u64::from(sb.reserved_gdt_blocks()))
-            }
-        }
-    }
-}
 
 /// A group.
 pub struct Group {
@@ -108,7 +67,7 @@ impl Bitmap {
 
 impl Group {
     /// Reads the descriptor of group `number`.
-    pub fn load(volume: &Volume<'_>, number: u32) -> Result<Self> {
+    pub fn load(volume: &Overlay<'_>, number: u32) -> Result<Self> {
         let len = usize::from(volume.sb.desc_size());
         let raw = volume.get(desc_at(volume.sb, number), len)?;
         Ok(Self {
@@ -177,16 +136,16 @@ impl Group {
     }
 
     /// Blocks of the group that are the filesystem's own, from its start on.
-    fn own_blocks(&self, volume: &Volume<'_>) -> Result<Vec<Range<u64>>> {
+    fn own_blocks(&self, volume: &Overlay<'_>) -> Result<Vec<Range<u64>>> {
         let sb = volume.sb;
         let start = self.start(sb);
         let len = self.len(sb);
-        let base = 0..volume.layout().base_blocks(sb, self.number);
+        let base = 0..volume.layout.base_blocks(sb, self.number);
         let mut own: Vec<_> = std::iter::once(base).collect();
         let table = u64::from(sb.inodes_per_group()) * u64::from(sb.inode_size());
         let table = table.div_ceil(sb.block_size());
         // With flex_bg another group's bitmaps and tables can be here.
-        for number in 0..volume.layout().groups {
+        for number in 0..volume.layout.groups {
             let group = Self::load(volume, number)?;
             let parts = [(BLOCK_BITMAP, 1), (INODE_BITMAP, 1), (INODE_TABLE, table)];
             for (field, blocks) in parts {
@@ -211,7 +170,7 @@ impl Group {
         left.min(u64::from(sb.blocks_per_group()))
     }
 
-    fn block_bitmap(&mut self, volume: &Volume<'_>) -> Result<&mut Bitmap> {
+    fn block_bitmap(&mut self, volume: &Overlay<'_>) -> Result<&mut Bitmap> {
         if self.blocks.is_none() {
             let uninit = self.has_flag(volume.sb, BLOCK_UNINIT);
             let mut map = Bitmap {
@@ -236,7 +195,7 @@ impl Group {
             .ok_or_else(|| volume.damaged("a bitmap is missing"))
     }
 
-    fn inode_bitmap(&mut self, volume: &Volume<'_>) -> Result<&mut Bitmap> {
+    fn inode_bitmap(&mut self, volume: &Overlay<'_>) -> Result<&mut Bitmap> {
         if self.inodes.is_none() {
             let uninit = self.has_flag(volume.sb, INODE_UNINIT);
             let mut map = Bitmap {
@@ -259,14 +218,14 @@ impl Group {
     }
 
     /// Whether the inode with that index is in use.
-    pub fn uses_inode(&mut self, volume: &Volume<'_>, index: u32) -> Result<bool> {
+    pub fn uses_inode(&mut self, volume: &Overlay<'_>, index: u32) -> Result<bool> {
         Ok(self.inode_bitmap(volume)?.get(index))
     }
 
     /// Takes an inode into use. Returns those that nobody has used before, up to it.
     pub fn take_inode(
         &mut self,
-        volume: &Volume<'_>,
+        volume: &Overlay<'_>,
         index: u32,
         is_dir: bool,
     ) -> Result<Range<u32>> {
@@ -297,7 +256,7 @@ impl Group {
     }
 
     /// Gives an inode back.
-    pub fn give_inode(&mut self, volume: &Volume<'_>, index: u32, is_dir: bool) -> Result<()> {
+    pub fn give_inode(&mut self, volume: &Overlay<'_>, index: u32, is_dir: bool) -> Result<()> {
         if self.inode_bitmap(volume)?.set(index, false) {
             self.change(FREE_INODES, true, 1);
             if is_dir {
@@ -308,7 +267,7 @@ impl Group {
     }
 
     /// Marks `len` blocks from the group's block `from` on.
-    pub fn mark(&mut self, volume: &Volume<'_>, from: u32, len: u32, used: bool) -> Result<()> {
+    pub fn mark(&mut self, volume: &Overlay<'_>, from: u32, len: u32, used: bool) -> Result<()> {
         let map = self.block_bitmap(volume)?;
         let changed = (from..from + len).filter(|bit| map.set(*bit, used)).count() as u32;
         if changed > 0 {
@@ -320,7 +279,7 @@ impl Group {
     /// The first free block of the group that is `allowed`.
     pub fn find(
         &mut self,
-        volume: &Volume<'_>,
+        volume: &Overlay<'_>,
         allowed: impl Fn(u32) -> bool,
     ) -> Result<Option<u32>> {
         if self.count(FREE_BLOCKS) == 0 {
@@ -332,7 +291,7 @@ impl Group {
     }
 
     /// Puts descriptor and bitmaps, with their checksums, among the changes of `volume`.
-    pub fn store(&self, volume: &mut Volume<'_>) -> Result<()> {
+    pub fn store(&self, volume: &mut Overlay<'_>) -> Result<()> {
         let mut group = Self {
             number: self.number,
             raw: self.raw.clone(),

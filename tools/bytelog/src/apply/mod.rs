@@ -12,7 +12,9 @@ mod directory;
 mod extents;
 mod group;
 mod inode;
+mod layout;
 mod orphans;
+mod overlay;
 mod ranges;
 mod replay;
 mod settle;
@@ -22,7 +24,8 @@ mod xattrs;
 use crate::error::Result;
 use crate::ext4::superblock::{Superblock, PRIMARY};
 use crate::store::Store;
-use volume::{Blocks, Volume};
+use overlay::Blocks;
+use volume::Volume;
 
 /// What a log makes of a filesystem.
 pub struct Applied {

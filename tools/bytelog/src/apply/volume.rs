@@ -3,128 +3,60 @@
 //! A filesystem with changes that are only in memory: blocks, and groups with their
 //! bitmaps and counts.
 
-use super::group::{Group, Layout};
+use super::group::Group;
+use super::overlay::{Blocks, Overlay};
 use super::ranges::Ranges;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ext4::superblock::Superblock;
 use crate::store::Store;
 use std::collections::BTreeMap;
-
-/// Changed blocks, by their numbers.
-pub type Blocks = BTreeMap<u64, Vec<u8>>;
+use std::ops::{Deref, DerefMut};
 
 /// The filesystem on a store, and what is changed of it.
 pub struct Volume<'a> {
-    store: &'a dyn Store,
-    /// Its superblock, whose counts are not kept up to date.
-    pub sb: &'a Superblock,
-    layout: Layout,
-    blocks: Blocks,
+    overlay: Overlay<'a>,
     groups: BTreeMap<u32, Group>,
     /// Blocks that must not be allocated, though they are free: the log names them.
     reserved: Ranges,
+}
+
+impl<'a> Deref for Volume<'a> {
+    type Target = Overlay<'a>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.overlay
+    }
+}
+
+impl DerefMut for Volume<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.overlay
+    }
 }
 
 impl<'a> Volume<'a> {
     /// The filesystem of `sb` on `store`; `reserved` are blocks that the log names.
     pub fn new(store: &'a dyn Store, sb: &'a Superblock, reserved: Ranges) -> Self {
         Self {
-            store,
-            sb,
-            layout: Layout::of(sb),
-            blocks: Blocks::new(),
+            overlay: Overlay::new(store, sb),
             groups: BTreeMap::new(),
             reserved,
         }
-    }
-
-    /// Bytes in a block.
-    pub fn block_size(&self) -> usize {
-        self.sb.block_size() as usize
-    }
-
-    /// That the log cannot be converted, for `cause`.
-    pub fn refuse(&self, cause: impl std::fmt::Display) -> Error {
-        Error::refused(
-            self.store.name(),
-            format_args!("the log cannot be converted: {cause}"),
-        )
-        .remedy("mount the filesystem with an ext4 that has ByteLog")
-    }
-
-    /// That the filesystem is not as it should be.
-    pub fn damaged(&self, cause: impl std::fmt::Display) -> Error {
-        Error::refused(self.store.name(), cause)
-            .remedy("the filesystem is damaged: keep a copy, and see e2fsck after that")
-    }
-
-    fn check(&self, number: u64) -> Result<()> {
-        let is_data = number > u64::from(self.sb.first_data_block());
-        match is_data && number < self.sb.blocks_count() {
-            true => Ok(()),
-            false => Err(self.damaged(format_args!("block {number} cannot be in use"))),
-        }
-    }
-
-    /// The bytes of block `number`.
-    pub fn block(&self, number: u64) -> Result<Vec<u8>> {
-        self.check(number)?;
-        match self.blocks.get(&number) {
-            Some(block) => Ok(block.clone()),
-            None => self
-                .store
-                .read(number * self.sb.block_size(), self.block_size()),
-        }
-    }
-
-    /// Replaces block `number`.
-    pub fn put_block(&mut self, number: u64, bytes: Vec<u8>) -> Result<()> {
-        self.check(number)?;
-        self.blocks.insert(number, bytes);
-        Ok(())
-    }
-
-    /// Replaces a part of a block, `at` bytes from the start of the filesystem.
-    pub fn put(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
-        let size = self.sb.block_size();
-        let (number, from) = (at / size, (at % size) as usize);
-        let mut block = self.block(number)?;
-        match block.get_mut(from..from + bytes.len()) {
-            Some(place) => place.copy_from_slice(bytes),
-            None => return Err(self.damaged("a field goes beyond its block")),
-        }
-        self.put_block(number, block)
-    }
-
-    /// `len` bytes of a block, `at` bytes from the start of the filesystem.
-    pub fn get(&self, at: u64, len: usize) -> Result<Vec<u8>> {
-        let size = self.sb.block_size();
-        let from = (at % size) as usize;
-        let block = self.block(at / size)?;
-        block
-            .get(from..from + len)
-            .map(<[u8]>::to_vec)
-            .ok_or_else(|| self.damaged("a field goes beyond its block"))
     }
 
     /// Group `number`, loaded. `then` does something with it.
     fn with_group<T>(
         &mut self,
         number: u32,
-        then: impl FnOnce(&mut Self, &mut Group) -> Result<T>,
+        then: impl FnOnce(&mut Overlay<'a>, &mut Group) -> Result<T>,
     ) -> Result<T> {
         let mut group = match self.groups.remove(&number) {
             Some(group) => group,
-            None => Group::load(self, number)?,
+            None => Group::load(&self.overlay, number)?,
         };
-        let done = then(self, &mut group);
+        let done = then(&mut self.overlay, &mut group);
         self.groups.insert(number, group);
         done
-    }
-
-    /// How the filesystem is laid out.
-    pub fn layout(&self) -> &Layout {
-        &self.layout
     }
 
     /// The group of an inode, and its index there.
@@ -235,16 +167,16 @@ impl<'a> Volume<'a> {
         for number in 0..self.layout.groups {
             let counts = match groups.get(&number) {
                 Some(group) => {
-                    group.store(&mut self)?;
+                    group.store(&mut self.overlay)?;
                     group.counts()
                 }
-                None => Group::load(&self, number)?.counts(),
+                None => Group::load(&self.overlay, number)?.counts(),
             };
             blocks += u64::from(counts.0);
             inodes += u64::from(counts.1);
         }
         Ok((
-            self.blocks,
+            self.overlay.into_blocks(),
             blocks,
             u32::try_from(inodes).unwrap_or(u32::MAX),
         ))

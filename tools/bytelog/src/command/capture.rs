@@ -3,7 +3,6 @@
 //! `bytelog capture`: what concerns the log, and nothing else, in a sparse file.
 
 use super::table::count;
-use crate::cli::Report;
 use crate::copy::Interrupt;
 use crate::error::{Error, Result};
 use crate::export::home::Home;
@@ -11,8 +10,10 @@ use crate::image::{Image, Place};
 use crate::jbd2::recover::Wrong;
 use crate::log::inspect::inspect;
 use crate::new_file::{apart, NewFile};
+use crate::report::{Name, Report};
 use crate::store::{Access, FileStore, Store};
 use bytelog::reader::ReadArea;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -38,13 +39,13 @@ pub struct Args {
 }
 
 /// What `bytelog capture` tells.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Captured {
     files: Vec<Copied>,
 }
 
 /// A file that was made.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Copied {
     file: String,
     /// Its length, holes included.
@@ -180,6 +181,8 @@ impl Noting {
 }
 
 impl Report for Captured {
+    const NAME: Name = Name::Capture;
+
     fn text(&self) -> String {
         let lines = self.files.iter().map(|file| {
             format!(

@@ -3,7 +3,6 @@
 //! `bytelog dump`: every record and every TLV.
 
 use super::table::count;
-use crate::cli::Report;
 use crate::error::{Error, Result, Status};
 use crate::image::Image;
 use crate::log::describe::Said;
@@ -11,9 +10,11 @@ use crate::log::features::Features;
 use crate::log::inspect::{inspect, Entry, Finding, Inspection, State};
 use crate::log::stock::StockLog;
 use crate::log::survivors::Survivor;
+use crate::report::{Name, Report};
 use bytelog::opener::Opener;
 use bytelog::record::Version;
 use bytelog::tlv::Tlvs;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -32,7 +33,7 @@ pub struct Args {
 }
 
 /// What `bytelog dump` prints.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Dump {
     state: State,
     tid: Option<u32>,
@@ -46,7 +47,7 @@ pub struct Dump {
     beyond: Vec<SurvivorSaid>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct StockSaid {
     commit: u32,
     /// Bytes from the start of the area to its first TLV, and to its TAIL.
@@ -60,14 +61,14 @@ struct StockSaid {
     tlvs: Vec<TlvSaid>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct SurvivorSaid {
     #[serde(flatten)]
     record: Survivor,
     tlvs: Vec<TlvSaid>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct OpenerSaid {
     features: Features,
     tid: u32,
@@ -79,7 +80,7 @@ struct OpenerSaid {
     crc: u32,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct RecordSaid {
     offset: u64,
     version: u16,
@@ -94,7 +95,7 @@ struct RecordSaid {
     tlvs: Vec<TlvSaid>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct TlvSaid {
     #[serde(flatten)]
     said: Said,
@@ -265,6 +266,8 @@ impl RecordSaid {
 }
 
 impl Report for Dump {
+    const NAME: Name = Name::Dump;
+
     fn text(&self) -> String {
         let mut out = format!("log: {}\n", self.state.text());
         if let Some(opener) = &self.opener {

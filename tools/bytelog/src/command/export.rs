@@ -3,17 +3,18 @@
 //! `bytelog export`: the log as conventional fast commits, in place or in a copy.
 
 use super::table::count;
-use crate::cli::Report;
 use crate::copy::{copy, Interrupt, Progress};
 use crate::error::{Error, Result};
 use crate::export::plan::Staging;
-use crate::export::salvage::{without_journal, Salvage};
-use crate::export::{export_as, Exported, How};
+use crate::export::salvage::without_journal;
+use crate::export::{export_as, Exported, How, Salvage};
 use crate::image::{Image, Place};
 use crate::log::inspect::State;
 use crate::log::loss::Loss;
 use crate::new_file::{apart, NewFile};
+use crate::report::{Name, Report};
 use crate::store::{Access, FileStore, Store};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::{stderr, IsTerminal};
@@ -44,7 +45,7 @@ pub struct Args {
 }
 
 /// What `bytelog export` tells.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Told {
     device: String,
     dry_run: bool,
@@ -296,6 +297,8 @@ impl Told {
 }
 
 impl Report for Told {
+    const NAME: Name = Name::Export;
+
     fn text(&self) -> String {
         let done = &self.exported;
         let mut out = match &done.lost {

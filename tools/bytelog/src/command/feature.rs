@@ -2,16 +2,17 @@
 
 //! `bytelog enable` and `bytelog disable`: the feature bit of a clean filesystem.
 
-use super::info::obstacles;
+use super::obstacles::obstacles;
 use super::table::count;
-use crate::cli::Report;
 use crate::error::{Error, Result};
 use crate::ext4::bit;
 use crate::image::Image;
+use crate::report::{Name, Report};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// What `bytelog enable` and `bytelog disable` tell.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Switched {
     device: String,
     /// The feature bit 0x40000.
@@ -48,6 +49,8 @@ pub fn switch(image: &Image, on: bool) -> Result<Switched> {
 }
 
 impl Report for Switched {
+    const NAME: Name = Name::Switch;
+
     fn text(&self) -> String {
         let mut out = format!(
             "{}: feature bit 0x40000 {}{}\n",

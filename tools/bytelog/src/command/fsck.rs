@@ -4,11 +4,12 @@
 
 use super::capture::is_capture;
 use super::export;
-use crate::cli::Report;
 use crate::error::{Error, Result, Status};
 use crate::ext4::bit;
 use crate::image::{Image, Place};
+use crate::report::{Name, Report};
 use crate::store::{Access, FileStore, Store};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -24,7 +25,7 @@ pub struct Args {
 }
 
 /// What `bytelog fsck` tells.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Checked {
     /// What became of the log; `None` where there is nothing of ByteLog, so that e2fsck
     /// does all.
@@ -270,6 +271,8 @@ fn run(place: &Place, args: &Args, keep_output: bool) -> Result<(u8, Option<Stri
 }
 
 impl Report for Checked {
+    const NAME: Name = Name::Fsck;
+
     fn text(&self) -> String {
         // The rest was said before e2fsck ran.
         match self.bit_restored {

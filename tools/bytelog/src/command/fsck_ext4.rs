@@ -9,9 +9,9 @@
 
 use super::fsck::{self, Args, OptionWord};
 use super::verify::{verify, Verdict};
-use crate::cli::Report;
 use crate::error::{Error, Result, Status};
 use crate::image::{Image, Place};
+use crate::report::Report;
 use std::ffi::{OsStr, OsString};
 use std::io::{stderr, stdout, Write};
 use std::os::unix::process::CommandExt;

@@ -2,18 +2,20 @@
 
 //! `bytelog info`: journal, area, and the state of the log.
 
+use super::kernel::KernelUse;
+use super::obstacles::{has_dax, obstacles};
 use super::table::{count, yes, Table};
 use crate::bytes::uuid_text;
-use crate::cli::Report;
 use crate::error::{Error, Result, Status};
 use crate::ext4::superblock::{Superblock, PRIMARY};
 use crate::image::{Image, Place};
-use crate::jbd2::area::{Area, Segment};
-use crate::jbd2::superblock::MIN_RING;
+use crate::jbd2::area::Segment;
 use crate::log::features::Features;
 use crate::log::inspect::{inspect, Finding, Inspection, State};
+use crate::report::{Name, Report};
 use crate::store::{Access, FileStore, Store};
 use bytelog::reader::ReadArea;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::path::Path;
 
@@ -21,7 +23,7 @@ use std::path::Path;
 const LISTED: usize = 8;
 
 /// What `bytelog info` tells. Sizes and offsets are in bytes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Info {
     device: String,
     uuid: String,
@@ -45,12 +47,14 @@ pub struct Info {
     /// What is to be known of its use.
     notes: Vec<String>,
     log: Option<LogInfo>,
+    /// What the kernel does with it; `None` for an image file.
+    kernel: Option<KernelUse>,
     #[serde(skip)]
     status: Status,
 }
 
 /// Whether ByteLog can be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Usable {
     Yes,
@@ -59,7 +63,7 @@ enum Usable {
     Unknown,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct JournalInfo {
     external: bool,
     device: String,
@@ -72,7 +76,7 @@ struct JournalInfo {
     transactions: u32,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct AreaInfo {
     /// First block, counted in the journal.
     first_block: u32,
@@ -81,7 +85,7 @@ struct AreaInfo {
     segments: Vec<Segment>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct LogInfo {
     state: State,
     /// Transaction that it has to be of.
@@ -187,70 +191,9 @@ fn log_info(image: &Image, found: &Inspection<'_>) -> LogInfo {
     }
 }
 
-/// What stands against using ByteLog: the module's own conditions, as far as they can
-/// be seen from here.
-pub(super) fn obstacles(image: &Image) -> Vec<String> {
-    let mut found = Vec::new();
-    let journal = &image.journal;
-    let area = Area::new(journal, journal.sb.fc_blocks()).ok();
-    if !image.sb.has_fast_commit() {
-        found.push("no fast_commit feature: enable it with tune2fs -O fast_commit".to_owned());
-    }
-    let page = rustix::param::page_size() as u64;
-    let block = image.sb.block_size();
-    if block != page {
-        found.push(format!(
-            "block size {block} is not the page size {page}: make the filesystem with mke2fs -b {page}"
-        ));
-    }
-    if image.sb.has_bigalloc() {
-        found.push("bigalloc: fast commits do not replay its clusters".to_owned());
-    }
-    let ring = journal.sb.maxlen().saturating_sub(journal.sb.fc_blocks());
-    if ring < MIN_RING {
-        found.push(format!(
-            "the journal of {} has no room for its fast-commit area: make a larger one with \
-             tune2fs -J size=16",
-            count(journal.sb.maxlen(), "block")
-        ));
-    }
-    if let Some(area) = area.filter(|area| area.blocks() < 2) {
-        found.push(format!(
-            "the fast-commit area of {} is too small: make the journal with mke2fs -J \
-             fast_commit_size=256 or larger",
-            count(area.blocks(), "block")
-        ));
-    }
-    let store = &journal.store;
-    if store.base() % page != 0 {
-        found.push(format!(
-            "the partition starts at byte {}, which is no multiple of the page size",
-            store.base()
-        ));
-    }
-    if has_dax(store.name()) == Some(false) {
-        found.push(
-            "the journal's device has no DAX: put the journal on persistent memory, an fsdax namespace"
-                .to_owned(),
-        );
-    }
-    found
-}
-
-/// Whether a block device has DAX; `None` for a file.
-fn has_dax(device: &str) -> Option<bool> {
-    let name = std::fs::canonicalize(device).ok()?;
-    let name = name.strip_prefix("/dev").ok()?;
-    let dir = Path::new("/sys/class/block").join(name);
-    // A partition has its queue at the whole device.
-    let queue = [dir.join("queue/dax"), dir.join("../queue/dax")];
-    let dax = queue
-        .iter()
-        .find_map(|path| std::fs::read_to_string(path).ok());
-    Some(dax?.trim() == "1")
-}
-
 impl Report for Info {
+    const NAME: Name = Name::Info;
+
     fn status(&self) -> Status {
         self.status
     }
@@ -322,6 +265,9 @@ impl Report for Info {
         if let Some(log) = &self.log {
             log.rows(&mut table);
         }
+        if let Some(kernel) = &self.kernel {
+            kernel.rows(&mut table);
+        }
         table.text()
     }
 }
@@ -349,6 +295,7 @@ impl Info {
             obstacles: Vec::new(),
             notes,
             log: None,
+            kernel: KernelUse::of(Path::new("/"), Path::new(store.name())),
             status: Status::Fine,
         }
     }

@@ -2,14 +2,16 @@
 
 //! `bytelog map`: the log drawn, records and commits to scale.
 
+use super::parts::{Kind, Part};
 use super::svg;
-use crate::cli::Report;
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::log::inspect::{inspect, State};
+use crate::report::{Name, Report};
 use bytelog::opener::USED_LEN;
 use bytelog::reader::ReadArea;
 use bytelog::record::ALIGN;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -33,45 +35,14 @@ pub struct Args {
 }
 
 fn scale(text: &str) -> std::result::Result<u64, String> {
-    match text.parse() {
+    match crate::size::bytes(text) {
         Ok(bytes) if bytes > 0 && bytes % ALIGN as u64 == 0 => Ok(bytes),
         _ => Err("a multiple of 64 is needed".to_owned()),
     }
 }
 
-/// What a part of the area holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// The opener.
-    Opener,
-    /// A record of a sealed fast commit.
-    Record,
-    /// A record of a fast commit that was cut off.
-    Unsealed,
-    /// A record that the reader does not come to.
-    Beyond,
-    /// A block of a log in stock format.
-    Stock,
-}
-
-/// A part of the area.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Part {
-    /// Bytes from the start of the area.
-    pub offset: u64,
-    /// Length in bytes.
-    pub len: u64,
-    /// What it holds.
-    pub kind: Kind,
-    /// Fast commit, from 1; 0 for what belongs to none.
-    pub commit: u32,
-    /// Number of the record.
-    pub seq: u64,
-}
-
 /// The map.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Map {
     device: String,
     state: State,
@@ -181,6 +152,8 @@ impl Part {
 }
 
 impl Report for Map {
+    const NAME: Name = Name::Map;
+
     fn text(&self) -> String {
         if let Some(svg) = &self.svg {
             return format!("{}: drawn to {svg}\n", self.device);

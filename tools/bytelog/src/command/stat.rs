@@ -3,10 +3,11 @@
 //! `bytelog stat`: what has been counted of mounted filesystems, once.
 
 use super::table::{count, Table};
-use crate::cli::Report;
 use crate::error::Result;
+use crate::report::{Name, Report};
 use crate::stats::histogram::{Bucket, Histogram};
 use crate::stats::sample::{Sample, Selection};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -14,7 +15,7 @@ use std::fmt::Write as _;
 const BAR: u64 = 40;
 
 /// What `bytelog stat` tells.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Stat {
     filesystems: Vec<Sample>,
 }
@@ -27,6 +28,8 @@ pub fn stat(which: &Selection) -> Result<Stat> {
 }
 
 impl Report for Stat {
+    const NAME: Name = Name::Stat;
+
     fn text(&self) -> String {
         if self.filesystems.is_empty() {
             return "no filesystem is mounted with ByteLog\n".to_owned();

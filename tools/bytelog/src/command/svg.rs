@@ -3,7 +3,7 @@
 //! A map of the log as SVG. Each line is the same number of bytes; what a pointer rests
 //! on is told.
 
-use super::map::{Kind, Part};
+use super::parts::{Kind, Part};
 use std::fmt::Write;
 
 /// Width of a line, and its height with the gap below, in pixels.

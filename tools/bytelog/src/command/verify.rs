@@ -3,16 +3,17 @@
 //! `bytelog verify`: the reader's verdict.
 
 use super::table::count;
-use crate::cli::Report;
 use crate::error::{Result, Status};
 use crate::image::Image;
 use crate::log::inspect::{inspect, Finding, State};
 use crate::log::survivors::Survivor;
+use crate::report::{Name, Report};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt::Write;
 
 /// What becomes of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// There is no log that recovery would read.
@@ -29,7 +30,7 @@ pub enum Verdict {
 }
 
 /// What `bytelog verify` tells.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Verified {
     device: String,
     verdict: Verdict,
@@ -99,6 +100,8 @@ impl Verified {
 }
 
 impl Report for Verified {
+    const NAME: Name = Name::Verify;
+
     fn text(&self) -> String {
         let mut out = format!("{}: {}\n", self.device, self.state.text());
         // Writing to a string does not fail, here and below.

@@ -36,6 +36,7 @@
 //!
 //! What has neither the bit nor anything of ours in its journal is left alone.
 
+mod exported;
 pub mod home;
 pub mod note;
 pub mod plan;
@@ -44,5 +45,7 @@ pub mod replayed;
 pub mod reuse;
 pub mod salvage;
 mod steps;
+mod switch;
 
-pub use steps::{export, export_as, Exported, How};
+pub use exported::{Exported, How, Salvage};
+pub use steps::{export, export_as};

@@ -4,6 +4,7 @@
 
 use crate::jbd2::compose;
 use crate::jbd2::superblock::{JournalSuperblock, MIN_RING};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Blocks of the ring that a transaction of ours takes: and one behind it, zeroed, that
@@ -11,7 +12,7 @@ use serde::Serialize;
 pub const SLOT: u32 = compose::LEN + 1;
 
 /// Where the conventional blocks stand while the log is still needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Staging {
     /// At the end of the ring: the area grows to them.

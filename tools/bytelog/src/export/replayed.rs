@@ -3,9 +3,10 @@
 //! A log with directories and special files: replayed, and exported as a transaction of
 //! the blocks that it changes.
 
+use super::exported::{Exported, How};
 use super::home::Home;
 use super::plan::SLOT;
-use super::steps::{wipe_opener, Export, Exported, Guard, How};
+use super::switch::{wipe_opener, Export, Guard};
 use crate::apply::{apply, Applied};
 use crate::error::{Error, Result};
 use crate::ext4::bit;

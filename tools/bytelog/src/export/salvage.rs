@@ -2,49 +2,16 @@
 
 //! What an export gives up when it is asked to, and what that loses.
 
+use super::exported::{Exported, Salvage};
 use super::home::Home;
-use super::steps::Exported;
 use crate::error::{Error, Result};
 use crate::ext4::bit;
 use crate::ext4::paths::paths;
 use crate::image::Image;
 use crate::jbd2::journal::Journal;
-use crate::jbd2::recover::Wrong;
 use crate::log::inspect::{Inspection, State};
 use crate::log::loss::{Given, Loss};
 use crate::store::Store;
-
-/// What may be given up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Salvage {
-    /// Nothing: a damaged log is refused.
-    #[default]
-    Nothing,
-    /// What is at and behind the damage.
-    BehindDamage,
-    /// All fast commits, and whatever of the journal cannot be read.
-    Log,
-}
-
-impl Salvage {
-    /// Whether no fast commit is kept of what was `found`.
-    pub fn drops_all(self, found: &Inspection<'_>) -> bool {
-        match self {
-            Self::Nothing => false,
-            // Fast commits continue the last full commit, which is missing then.
-            Self::BehindDamage => found.journal_fault().is_some(),
-            Self::Log => true,
-        }
-    }
-
-    /// What to do with blocks of the ring that are not as they were written.
-    pub fn wrong(self) -> Wrong {
-        match self {
-            Self::Nothing => Wrong::Refuse,
-            Self::BehindDamage | Self::Log => Wrong::Skip,
-        }
-    }
-}
 
 /// An error if the journal or the log is damaged and `salvage` does not give that up. A
 /// log of a later version is not damaged: nobody knows what is in front of what in it.

@@ -2,125 +2,22 @@
 
 //! The steps of an export, each with its switch.
 
+use super::exported::{Exported, How, Salvage};
 use super::home::Home;
 use super::note::Note;
-use super::plan::{slot, Plan, Staging, SLOT};
+use super::plan::{Plan, Staging, SLOT};
 use super::prepare::{room, translate, unfinished};
 use super::replayed;
-use super::salvage::{loss, refuse_damage, Salvage};
+use super::salvage::{loss, refuse_damage};
+use super::switch::{unmark, wipe_opener, Export, Guard};
 use crate::error::{Error, Result};
 use crate::ext4::bit;
-use crate::ext4::superblock::{Superblock, PRIMARY};
 use crate::image::Image;
 use crate::jbd2::area::Area;
-use crate::jbd2::compose;
 use crate::jbd2::recover::Wrong;
 use crate::log::inspect::{inspect, Inspection, State};
-use crate::log::loss::Loss;
 use crate::log::stock;
-use crate::store::SECTOR;
 use bytelog::reader::ReadArea;
-use serde::Serialize;
-
-/// What an export did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Exported {
-    /// What was there before.
-    pub state: State,
-    /// Transaction of the log.
-    pub tid: Option<u32>,
-    /// Fast commits that are conventional now.
-    pub commits: u32,
-    /// Blocks that they take.
-    pub blocks: u32,
-    /// Inodes that stock replay would take for those of other files, and what the export
-    /// does prevents.
-    pub reused_inodes: u32,
-    /// Where these stood meanwhile.
-    pub staging: Option<Staging>,
-    /// Whether the blocks are those of the metadata that the log changes, in the ring,
-    /// and not fast commits.
-    pub replayed: bool,
-    /// Whether an export that was cut has been completed.
-    pub resumed: bool,
-    /// Whether the feature bit was cleared.
-    pub bit_cleared: bool,
-    /// Whether the journal's mark was cleared.
-    pub mark_cleared: bool,
-    /// Transactions of the ring that were written back.
-    pub written_back: u32,
-    /// Whether nothing was written, for there is nothing of ByteLog.
-    pub left_alone: bool,
-    /// What was given up, where that was asked for.
-    pub lost: Option<Loss>,
-}
-
-impl Exported {
-    /// Nothing done yet.
-    pub(super) fn of(state: State, tid: Option<u32>) -> Self {
-        Self {
-            state,
-            tid,
-            commits: 0,
-            blocks: 0,
-            reused_inodes: 0,
-            staging: None,
-            replayed: false,
-            resumed: false,
-            bit_cleared: false,
-            mark_cleared: false,
-            written_back: 0,
-            left_alone: false,
-            lost: None,
-        }
-    }
-}
-
-/// How to export.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct How {
-    /// It is a copy: a cut does not matter.
-    pub is_copy: bool,
-    /// Only to look whether it can be done.
-    pub dry_run: bool,
-    /// What may be given up.
-    pub salvage: Salvage,
-}
-
-/// What keeps other tools and kernels away while the log is still a ByteLog.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Guard {
-    /// The feature bit of the filesystem.
-    bit: bool,
-    /// The mark of the journal.
-    mark: bool,
-}
-
-impl Guard {
-    const NONE: Self = Self {
-        bit: false,
-        mark: false,
-    };
-
-    /// What `image` has.
-    pub(super) fn of(image: &Image) -> Self {
-        Self {
-            bit: image.sb.has_bytelog(),
-            mark: image.journal.sb.is_marked(),
-        }
-    }
-}
-
-/// An export under way.
-pub(super) struct Export {
-    pub(super) image: Image,
-    /// Transaction of the log.
-    tid: u32,
-    /// The filesystem's superblock as recovery would leave it, with its whole block.
-    pub(super) sb_block: Vec<u8>,
-    /// Where our transaction is in the ring, if it is there already.
-    pub(super) slot: Option<u32>,
-}
 
 /// Makes the log of `image` a conventional one. `is_copy`: a cut does not matter.
 /// `dry_run`: only looks whether it can be done.
@@ -238,86 +135,6 @@ fn is_bit_in_ring(image: &Image, found: &Inspection<'_>) -> bool {
 }
 
 impl Export {
-    /// Writes home what the ring has, apart from the superblock. `guard`: what the first
-    /// switch leaves.
-    pub(super) fn begin(image: &Image, home: Home, tid: u32, guard: Guard) -> Result<Self> {
-        home.write(image)?;
-        let journal = &image.journal;
-        let ring = home.ring;
-        let mut export = Self {
-            image: image.clone(),
-            tid,
-            sb_block: home.sb_block,
-            slot: None,
-        };
-        // Live are the blocks from the start to the one that ended the scan.
-        let live = |block: u32| match ring.stop >= journal.sb.start() {
-            true => (journal.sb.start()..=ring.stop).contains(&block),
-            false => block >= journal.sb.start() || block <= ring.stop,
-        };
-        export.put_superblock(journal.sb.ring_end(), guard.bit, |block| !live(block))?;
-        export.image.journal.sb.set_marked(guard.mark);
-        export.switch()?;
-        Ok(export)
-    }
-
-    /// Writes a transaction with the filesystem's superblock to a free slot of the ring
-    /// below `end`, and has the journal's superblock, in memory, begin with it.
-    pub(super) fn put_superblock(
-        &mut self,
-        end: u32,
-        bit: bool,
-        is_free: impl Fn(u32) -> bool,
-    ) -> Result<()> {
-        let ours = self.slot;
-        let is_ours = |block: u32| ours.is_some_and(|slot| (slot..slot + SLOT).contains(&block));
-        let journal = &mut self.image.journal;
-        let first = slot(&journal.sb, end, |block| is_free(block) && !is_ours(block));
-        let first = first.ok_or_else(|| {
-            Error::refused(journal.store.name(), "the journal's ring is full")
-                .remedy("mount the filesystem with an ext4 that has ByteLog")
-        })?;
-        let size = self.image.sb.block_size();
-        let number = PRIMARY / size;
-        let mut data = self.sb_block.clone();
-        let at = (PRIMARY % size) as usize;
-        if let Some(raw) = data.get_mut(at..) {
-            Superblock::patch(raw, bit);
-        }
-        let before = self.tid.wrapping_sub(1);
-        self.put_transaction(first, before, &[(number, data)])?;
-        self.slot = Some(first);
-        Ok(())
-    }
-
-    /// Writes transaction `tid`, which writes `blocks`, to block `first` of the ring, and
-    /// has the journal's superblock, in memory, begin with it.
-    pub(super) fn put_transaction(
-        &mut self,
-        first: u32,
-        tid: u32,
-        blocks: &[(u64, Vec<u8>)],
-    ) -> Result<()> {
-        let journal = &mut self.image.journal;
-        let mut written = compose::transaction(&journal.sb, tid, blocks);
-        // What ends the scan.
-        written.push(vec![0; journal.block_size() as usize]);
-        for (step, block) in written.iter().enumerate() {
-            let place = journal.place(first + step as u32)?;
-            journal.store.write_at(place, block)?;
-        }
-        journal.sb.set_start(tid, first);
-        Ok(())
-    }
-
-    /// Makes everything durable, and then what the journal's superblock says.
-    pub(super) fn switch(&mut self) -> Result<()> {
-        let journal = &mut self.image.journal;
-        journal.store.sync()?;
-        journal.sb.write(journal.store.as_ref(), journal.sb_at)?;
-        journal.store.sync()
-    }
-
     /// Steps 2 and 3.
     fn convert(&mut self, plan: &Plan, blocks: &[Vec<u8>]) -> Result<()> {
         let stored = self.image.journal.sb.stored_fc_blocks();
@@ -416,27 +233,4 @@ impl Export {
             .remedy("check the device")),
         }
     }
-}
-
-/// Clears the mark of a journal that has nothing to recover.
-fn unmark(image: &Image) -> Result<()> {
-    let journal = &image.journal;
-    let mut sb = journal.sb.clone();
-    sb.set_marked(false);
-    sb.write(journal.store.as_ref(), journal.sb_at)?;
-    journal.store.sync()
-}
-
-/// Where there is no log to convert, or none any more: none may be left in the area.
-/// That of another transaction makes stock replay fail, too.
-pub(super) fn wipe_opener(image: &Image) -> Result<()> {
-    let journal = &image.journal;
-    let Ok(area) = Area::new(journal, journal.sb.fc_blocks()) else {
-        return Ok(());
-    };
-    if area.blocks() == 0 {
-        return Ok(());
-    }
-    journal.store.write_at(area.place(0)?, &[0; SECTOR])?;
-    journal.store.sync()
 }

@@ -6,7 +6,9 @@
 //! Own code, because what has to be read here is a crashed filesystem with a feature
 //! bit that no library knows and all of them refuse.
 
+mod backups;
 pub mod bit;
+mod features;
 pub mod group;
 pub mod inode;
 pub mod paths;

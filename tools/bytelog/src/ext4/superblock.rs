@@ -22,28 +22,15 @@ const MAGIC: u16 = 0xef53;
 const MIN_GROUP: u32 = 256;
 /// `EXT4_MAX_DESC_SIZE`.
 const MAX_DESC: u16 = 1024;
-const COMPAT_HAS_JOURNAL: u32 = 0x4;
-const COMPAT_SPARSE_SUPER2: u32 = 0x200;
-const COMPAT_FAST_COMMIT: u32 = 0x400;
-const INCOMPAT_RECOVER: u32 = 0x4;
-const INCOMPAT_JOURNAL_DEV: u32 = 0x8;
+pub(super) const INCOMPAT_RECOVER: u32 = 0x4;
 const INCOMPAT_META_BG: u32 = 0x10;
 const INCOMPAT_64BIT: u32 = 0x80;
-const INCOMPAT_FILETYPE: u32 = 0x2;
-const INCOMPAT_EXTENTS: u32 = 0x40;
-const INCOMPAT_EA_INODE: u32 = 0x400;
 const INCOMPAT_CSUM_SEED: u32 = 0x2000;
-const RO_COMPAT_SPARSE_SUPER: u32 = 0x1;
 const RO_COMPAT_GDT_CSUM: u32 = 0x10;
-const RO_COMPAT_QUOTA: u32 = 0x100;
-const RO_COMPAT_BIGALLOC: u32 = 0x200;
 const RO_COMPAT_METADATA_CSUM: u32 = 0x400;
 
-/// The state of a filesystem that was unmounted, and has no errors.
-const STATE_VALID: u16 = 1;
-
 /// Offsets of fields.
-mod field {
+pub(super) mod field {
     pub const STATE: usize = 0x3a;
     pub const BLOCK_GROUP: usize = 0x5a;
     pub const INODES_COUNT: usize = 0x00;
@@ -80,7 +67,7 @@ mod field {
 /// A superblock whose magic, sizes and checksum are right.
 #[derive(Clone)]
 pub struct Superblock {
-    raw: Vec<u8>,
+    pub(super) raw: Vec<u8>,
     /// Whether the sectors that it lies in are of two writes: one with the ByteLog bit
     /// and one without it.
     torn: bool,
@@ -167,66 +154,6 @@ impl Superblock {
 
     fn rev_level(&self) -> u32 {
         le32(&self.raw, field::REV_LEVEL)
-    }
-
-    /// The backup at block `block`, whatever the size of blocks is.
-    pub fn read_backup(store: &dyn Store, block: u64) -> Result<Self> {
-        for size in (10..=16).map(|bits| 1u64 << bits) {
-            match Self::read(store, block.saturating_mul(size)) {
-                Ok(sb) if sb.block_size() == size && sb.block_group() != 0 => return Ok(sb),
-                _ => continue,
-            }
-        }
-        let error = Error::failed(
-            store.name(),
-            format_args!("there is no backup of the superblock at block {block}"),
-        );
-        Err(error.remedy("mke2fs -n tells where backups are, if it is given the same options"))
-    }
-
-    /// The block with the first backup that is whole, where mke2fs puts one: at the start
-    /// of the second group.
-    pub fn find_backup(store: &dyn Store) -> Option<(u64, Self)> {
-        for size in (10..=16).map(|bits| 1u64 << bits) {
-            let first = u64::from(size == 1024);
-            // The largest groups, which are the usual ones, come first.
-            for bits in (8..=19).rev() {
-                let block = first + (1u64 << bits);
-                if (1u64 << bits) > 8 * size {
-                    continue;
-                }
-                let Ok(sb) = Self::read(store, block * size) else {
-                    continue;
-                };
-                let is_there = sb.block_size() == size
-                    && u64::from(sb.blocks_per_group()) == 1 << bits
-                    && sb.block_group() == 1;
-                if is_there && !sb.is_journal_device() {
-                    return Some((block, sb));
-                }
-            }
-        }
-        None
-    }
-
-    /// The block group that a backup says that it is in; 0 for the primary one.
-    fn block_group(&self) -> u16 {
-        le16(&self.raw, field::BLOCK_GROUP)
-    }
-
-    /// Writes this backup in the place of the primary superblock, of a filesystem that
-    /// needs recovery and a check, and waits until that is durable.
-    pub fn restore(mut self, store: &dyn Store) -> Result<()> {
-        let state = le16(&self.raw, field::STATE) & !STATE_VALID;
-        for (at, value) in [(field::BLOCK_GROUP, 0), (field::STATE, state)] {
-            if let Some(place) = self.raw.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
-                *place = value.to_le_bytes();
-            }
-        }
-        self.put(field::INCOMPAT, self.incompat() | INCOMPAT_RECOVER);
-        self.set_bytelog(true);
-        self.write(store, PRIMARY)?;
-        store.sync()
     }
 
     /// Whether a write of this superblock was cut in the middle: its checksum is that
@@ -326,15 +253,15 @@ impl Superblock {
         le32(&self.raw, field::JOURNAL_DEV)
     }
 
-    fn incompat(&self) -> u32 {
+    pub(super) fn incompat(&self) -> u32 {
         le32(&self.raw, field::INCOMPAT)
     }
 
-    fn compat(&self) -> u32 {
+    pub(super) fn compat(&self) -> u32 {
         le32(&self.raw, field::COMPAT)
     }
 
-    fn has_checksums(&self) -> bool {
+    pub(super) fn has_checksums(&self) -> bool {
         le32(&self.raw, field::RO_COMPAT) & RO_COMPAT_METADATA_CSUM != 0
     }
 
@@ -360,51 +287,6 @@ impl Superblock {
         le16(&self.raw, field::RESERVED_GDT)
     }
 
-    /// Whether directory entries say what their inodes are.
-    pub fn has_file_types(&self) -> bool {
-        self.incompat() & INCOMPAT_FILETYPE != 0
-    }
-
-    /// Whether files have extents.
-    pub fn has_extents(&self) -> bool {
-        self.incompat() & INCOMPAT_EXTENTS != 0
-    }
-
-    /// Whether values of xattrs can be in inodes of their own.
-    pub fn has_ea_inodes(&self) -> bool {
-        self.incompat() & INCOMPAT_EA_INODE != 0
-    }
-
-    /// Whether there is a journal.
-    pub fn has_journal(&self) -> bool {
-        self.compat() & COMPAT_HAS_JOURNAL != 0
-    }
-
-    /// Whether blocks are allocated in clusters.
-    pub fn has_bigalloc(&self) -> bool {
-        le32(&self.raw, field::RO_COMPAT) & RO_COMPAT_BIGALLOC != 0
-    }
-
-    /// Whether there is quota.
-    pub fn has_quota(&self) -> bool {
-        le32(&self.raw, field::RO_COMPAT) & RO_COMPAT_QUOTA != 0
-    }
-
-    /// Whether fast commits are enabled.
-    pub fn has_fast_commit(&self) -> bool {
-        self.compat() & COMPAT_FAST_COMMIT != 0
-    }
-
-    /// Whether the journal may have something to recover.
-    pub fn needs_recovery(&self) -> bool {
-        self.incompat() & INCOMPAT_RECOVER != 0
-    }
-
-    /// Whether this is the superblock of a journal's own device.
-    pub fn is_journal_device(&self) -> bool {
-        self.incompat() & INCOMPAT_JOURNAL_DEV != 0
-    }
-
     /// Whether the ByteLog bit is set.
     pub fn has_bytelog(&self) -> bool {
         self.incompat() & DAX_FC_BYTELOG != 0
@@ -418,7 +300,7 @@ impl Superblock {
         crc32c(!0, self.raw.get(..field::CHECKSUM).unwrap_or_default())
     }
 
-    fn put(&mut self, at: usize, value: u32) {
+    pub(super) fn put(&mut self, at: usize, value: u32) {
         if let Some(place) = self.raw.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
             *place = value.to_le_bytes();
         }
@@ -502,42 +384,6 @@ impl Superblock {
     pub fn has_bit(raw: &[u8]) -> bool {
         le32(raw, field::INCOMPAT) & DAX_FC_BYTELOG != 0
     }
-
-    /// Bytes from the start of the filesystem to each backup of the superblock.
-    pub fn backups(&self) -> Vec<u64> {
-        let first = u64::from(self.first_data_block());
-        let per_group = u64::from(self.blocks_per_group());
-        let blocks = self.blocks_count().saturating_sub(first);
-        let groups = blocks.div_ceil(per_group);
-        let chosen: Vec<u64> = if self.compat() & COMPAT_SPARSE_SUPER2 != 0 {
-            [0, 4]
-                .map(|at| u64::from(le32(&self.raw, field::BACKUP_BGS + at)))
-                .into_iter()
-                .filter(|group| (1..groups).contains(group))
-                .collect()
-        } else if le32(&self.raw, field::RO_COMPAT) & RO_COMPAT_SPARSE_SUPER != 0 {
-            sparse_groups(groups)
-        } else {
-            (1..groups).collect()
-        };
-        let at = |group: u64| group.checked_mul(per_group)?.checked_add(first);
-        let blocks = chosen.into_iter().filter_map(at);
-        blocks.map(|block| block * self.block_size()).collect()
-    }
-
-    /// The backup at byte `at`, if it is one of this filesystem.
-    pub fn backup(&self, store: &dyn Store, at: u64) -> Result<Self> {
-        let backup = Self::read(store, at)?;
-        if backup.uuid() != self.uuid() {
-            return Err(Error::refused(
-                store.name(),
-                "the backup superblock there is of another filesystem",
-            )
-            .at(store.base().saturating_add(at))
-            .remedy("check the filesystem with e2fsck -f first"));
-        }
-        Ok(backup)
-    }
 }
 
 /// An error that says what there is instead.
@@ -554,33 +400,5 @@ fn no_ext4(store: &dyn Store, at: u64) -> Error {
                 format_args!("{cause}the superblock's magic is not there"),
             )
             .remedy("name the device, image or partition that has the filesystem"),
-    }
-}
-
-/// Group 1 and the powers of 3, 5 and 7, below `groups`.
-fn sparse_groups(groups: u64) -> Vec<u64> {
-    let mut found: Vec<u64> = [3u64, 5, 7]
-        .into_iter()
-        .flat_map(|base| {
-            std::iter::successors(Some(base), move |n| n.checked_mul(base))
-                .take_while(move |n| *n < groups)
-        })
-        .collect();
-    if groups > 1 {
-        found.push(1);
-    }
-    found.sort_unstable();
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn groups_with_a_backup() {
-        assert_eq!(sparse_groups(1), [0u64; 0]);
-        assert_eq!(sparse_groups(2), [1]);
-        assert_eq!(sparse_groups(50), [1, 3, 5, 7, 9, 25, 27, 49]);
     }
 }

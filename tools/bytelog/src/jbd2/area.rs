@@ -5,10 +5,11 @@
 use super::journal::Journal;
 use crate::error::{Error, Result};
 use bytelog::reader::ReadArea;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A run of blocks that follow one another on the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Segment {
     /// Bytes from the start of the area.
     pub offset: u64,

@@ -4,11 +4,9 @@
 //! blocks, and their checksums.
 
 use super::superblock::{Checksums, JournalSuperblock};
+use super::MAGIC;
 use crate::bytes::{be16, be32, be64, join};
 use crate::crc::{crc32c, crc32c_without};
-
-/// `JBD2_MAGIC_NUMBER`.
-pub const MAGIC: u32 = 0xc03b_3998;
 
 /// Bytes of `journal_header_t`.
 pub const HEADER: usize = 12;

@@ -3,8 +3,9 @@
 //! A transaction, as jbd2 writes it.
 
 use super::block::{tag_size, TAIL};
-use super::block::{COMMIT_CHECKSUM, FLAG_ESCAPE, FLAG_LAST_TAG, FLAG_SAME_UUID, HEADER, MAGIC};
+use super::block::{COMMIT_CHECKSUM, FLAG_ESCAPE, FLAG_LAST_TAG, FLAG_SAME_UUID, HEADER};
 use super::superblock::{Checksums, JournalSuperblock};
+use super::MAGIC;
 use crate::crc::crc32c;
 
 /// Blocks that one of a single block takes in the ring: descriptor, data, commit.

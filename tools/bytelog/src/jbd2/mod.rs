@@ -11,3 +11,7 @@ pub mod recover;
 pub mod recovered;
 pub mod scan;
 pub mod superblock;
+
+/// What every block of a journal that is not a copy of another begins with:
+/// `JBD2_MAGIC_NUMBER`.
+pub const MAGIC: u32 = 0xc03b_3998;

@@ -71,7 +71,7 @@ pub fn blocks(
                 return Err(damaged(journal, part.block, cause));
             }
             if let Some(start) = data.first_chunk_mut().filter(|_| tag.escaped) {
-                *start = block::MAGIC.to_be_bytes();
+                *start = super::MAGIC.to_be_bytes();
             }
             found.insert(tag.block, data);
         }

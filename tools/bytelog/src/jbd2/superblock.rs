@@ -2,7 +2,7 @@
 
 //! The journal's superblock: `journal_superblock_t`.
 
-use super::block::MAGIC;
+use super::MAGIC;
 use crate::bytes::{be32, uuid};
 use crate::crc::{crc32c, crc32c_without};
 use crate::error::{Error, Result};

@@ -4,6 +4,7 @@
 
 use crate::bytes::{join, le16, le32};
 use bytelog::tlv::{Tag, Tlv};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt;
 
@@ -16,7 +17,7 @@ const NAME: usize = 8;
 
 /// What a TLV says. Block numbers and lengths are in filesystem blocks, sizes in
 /// bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "tag", rename_all = "SCREAMING_SNAKE_CASE")]
 #[allow(missing_docs)]
 pub enum Said {
@@ -134,7 +135,7 @@ impl Said {
 }
 
 /// What an inode is, apart from regular files.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
 pub enum Kind {
@@ -212,7 +213,7 @@ impl fmt::Display for Kind {
 }
 
 /// A time of an inode: seconds since 1970, and nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct Time {
     pub seconds: i64,

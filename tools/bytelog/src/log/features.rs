@@ -2,8 +2,10 @@
 
 //! Feature bits of a log, as text and as JSON.
 
+use schemars::{json_schema, JsonSchema, Schema, SchemaGenerator};
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 
 /// The bits of an opener. JSON has a list of names; bits that are not known are in it
@@ -27,6 +29,20 @@ impl Serialize for Features {
             }
         }
         names.end()
+    }
+}
+
+impl JsonSchema for Features {
+    fn schema_name() -> Cow<'static, str> {
+        "Features".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Names of the opener's feature bits, hexadecimal where not known.",
+            "type": "array",
+            "items": { "type": "string" },
+        })
     }
 }
 

@@ -16,11 +16,12 @@ use bytelog::geometry::BlockSize;
 use bytelog::opener::{Block0, Opener, Prefix, OPENER_LEN};
 use bytelog::reader::{read_log, Expected, Found, Log, ReadArea, Sink, SCRATCH_LEN};
 use bytelog::record::{Record, HEADER_LEN, MAGIC};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::convert::Infallible;
 
 /// What is in the area, or why nobody looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// The filesystem was unmounted: nothing needs recovery.
@@ -93,7 +94,7 @@ pub struct Entry {
 }
 
 /// A place in the area where something is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Finding {
     /// Bytes from the start of the area.
     pub offset: u64,

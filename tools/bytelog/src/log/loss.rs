@@ -5,6 +5,7 @@
 use super::describe::Said;
 use super::inspect::{Inspection, State};
 use bytelog::tlv::Tlvs;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -13,7 +14,7 @@ use std::fmt;
 const DEPTH: usize = 32;
 
 /// What is lost.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Loss {
     /// What cannot be read, so that nobody knows what it said.
     pub unreadable: Vec<String>,
@@ -24,7 +25,7 @@ pub struct Loss {
 }
 
 /// What a file loses.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LostFile {
     /// Its inode.
     pub ino: u32,
@@ -37,7 +38,7 @@ pub struct LostFile {
 }
 
 /// What the log says of a file, and is lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Fate {
     /// It got this name.

@@ -8,10 +8,11 @@ use crate::crc::crc32c;
 use crate::error::Result;
 use bytelog::reader::ReadArea;
 use bytelog::tlv::{Tag, TL_LEN};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// What ext4 would replay.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct StockLog {
     /// Fast commits: TAILs whose checksum is right.
     pub commits: u32,

@@ -14,6 +14,7 @@ use bytelog::error::Fault;
 use bytelog::reader::ReadArea;
 use bytelog::record::{record_len, Record, ALIGN, HEADER_LEN, MAGIC};
 use bytelog::tlv::Tlvs;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt;
 
@@ -35,7 +36,7 @@ mod field {
 const SEEDS: usize = 4;
 
 /// A record header beyond the log's end, of its transaction and nonce.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Survivor {
     /// Bytes from the start of the area.
     pub offset: u64,

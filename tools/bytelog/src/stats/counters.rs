@@ -3,13 +3,14 @@
 //! The module's counters of a mount, a file for each.
 
 use crate::error::{Error, Result};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::path::Path;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// What only grows, from the mount on.
-        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
         pub struct Counters {
             $($(#[$doc])* pub $name: u64,)*
         }
@@ -74,7 +75,7 @@ counters! {
 }
 
 /// What goes up and down, in bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Levels {
     /// The fast-commit area; 0 until the mount logs.
     pub area_bytes: u64,

@@ -3,13 +3,14 @@
 //! What ext4 and jbd2 count themselves: commits that ext4 rules out before the module
 //! is asked, and full commits.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::read_to_string;
 use std::path::Path;
 
 /// `fc_info` of a mount.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Ext4 {
     /// Fast commits.
     pub commits: u64,

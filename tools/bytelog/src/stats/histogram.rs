@@ -5,11 +5,12 @@
 
 use super::counters::odd;
 use crate::error::Result;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::path::Path;
 
 /// A run of values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Bucket {
     /// The least value that falls into it.
     pub from: u64,
@@ -20,7 +21,7 @@ pub struct Bucket {
 }
 
 /// How values are spread.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Histogram {
     /// In ascending order.
     pub buckets: Vec<Bucket>,

@@ -6,11 +6,12 @@ use super::counters::{Counters, Levels};
 use super::ext4::Ext4;
 use super::histogram::Histogram;
 use super::sample::Sample;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::time::Duration;
 
 /// What happened between two samples, and the state at the later one.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Interval {
     /// The device, as the kernel calls it.
     pub device: String,

@@ -10,5 +10,5 @@ pub mod counters;
 pub mod ext4;
 pub mod histogram;
 pub mod interval;
-mod mounts;
+pub mod mounts;
 pub mod sample;

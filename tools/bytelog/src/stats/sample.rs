@@ -7,6 +7,7 @@ use super::ext4::{full_commits, Ext4};
 use super::histogram::Histogram;
 use super::mounts::Mounts;
 use crate::error::{Error, Result};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::fs;
 use std::io::ErrorKind;
@@ -18,7 +19,7 @@ const DIR: &str = "sys/kernel/debug/ext4_bytelog";
 const LATENCY: &str = "commit_latency_ns";
 
 /// What is counted of a mount.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Sample {
     /// The device, as the kernel calls it.
     pub device: String,

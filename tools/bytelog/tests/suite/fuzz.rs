@@ -8,12 +8,12 @@ use crate::fixture::{le32, open, Fixture};
 use crate::forge::{crashed, crashed_on_stock, crashed_on_v1, Crash, ON};
 use crate::ram::{Bytes, Ram};
 use bytelog::crc::Crc32c;
-use bytelog_cli::cli::Report;
 use bytelog_cli::command::{dump, info, map, verify};
 use bytelog_cli::crc::Crc;
 use bytelog_cli::error::Error;
 use bytelog_cli::export::export;
 use bytelog_cli::image::Image;
+use bytelog_cli::report::Report;
 use fastrand::Rng;
 
 const IMAGES: u64 = 1000;

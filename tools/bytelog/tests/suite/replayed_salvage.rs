@@ -10,7 +10,7 @@ use crate::ram::{Bytes, Ram};
 use crate::snapshots::run_at;
 use crate::tree::{creat, look, recovered, Tree};
 use bytelog_cli::error::Error;
-use bytelog_cli::export::salvage::Salvage;
+use bytelog_cli::export::Salvage;
 use bytelog_cli::export::{export_as, Exported, How};
 use std::collections::HashSet;
 use std::fs;

@@ -11,7 +11,7 @@ use crate::forge::{Crash, ON};
 use crate::ram::{Bytes, Ram};
 use crate::snapshots::{run, run_at};
 use bytelog_cli::error::Error;
-use bytelog_cli::export::salvage::Salvage;
+use bytelog_cli::export::Salvage;
 use bytelog_cli::export::{export_as, Exported, How};
 use bytelog_cli::log::inspect::{inspect, State};
 use std::collections::HashSet;

@@ -4,12 +4,10 @@
 
 use crate::fixture::Dir;
 use bytelog_cli::command::top::line::{line, HEADER};
-use bytelog_cli::command::top::screen::{Key, Screen};
+use bytelog_cli::command::top::screen::{Key, Look, Screen};
 use bytelog_cli::stats::interval::Interval;
 use bytelog_cli::stats::sample::{Sample, Selection};
 use expect_test::expect_file;
-use ratatui::backend::TestBackend;
-use ratatui::Terminal;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -106,22 +104,45 @@ fn what_happens() {
         all += &format!("{}\n", line(interval));
     }
     let mut screen = Screen::new(Duration::from_millis(2000));
-    let mut terminal = Terminal::new(TestBackend::new(100, 18)).unwrap();
-    let mut draw = |screen: &mut Screen| {
-        terminal.draw(|frame| screen.draw(frame)).unwrap();
-        format!("\n{}", terminal.backend())
+    let draw = |screen: &Screen| {
+        let rows = screen.rows(100, 18).into_iter();
+        rows.fold("\n".to_owned(), |all, row| {
+            all + &format!("{:?}\n", row.text)
+        })
     };
-    all += &draw(&mut screen);
+    all += &draw(&screen);
     screen.show(intervals);
-    all += &draw(&mut screen);
+    all += &draw(&screen);
     // There is no third.
     screen.press(Some(Key::Down));
     screen.press(Some(Key::Down));
-    all += &draw(&mut screen);
+    all += &draw(&screen);
     screen.show(Vec::new());
-    all += &draw(&mut screen);
+    all += &draw(&screen);
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/expected/top.txt");
     expect_file![file].assert_eq(&all);
+}
+
+/// The chosen mount is marked, and stays in sight where there are more than fit.
+#[test]
+fn a_small_screen() {
+    let mut screen = Screen::new(Duration::from_secs(1));
+    screen.show(intervals());
+    for (key, chosen) in [
+        (None, "pmem0"),
+        (Some(Key::Down), "pmem1"),
+        (Some(Key::Up), "pmem0"),
+    ] {
+        screen.press(key);
+        let rows = screen.rows(20, 4);
+        assert!(rows.len() == 4 && rows.iter().all(|row| row.text.len() == 20));
+        let marked: Vec<_> = rows
+            .iter()
+            .filter(|row| row.look == Look::Reversed)
+            .collect();
+        assert_eq!(marked.len(), 1);
+        assert!(marked[0].text.starts_with(chosen));
+    }
 }
 
 #[test]
@@ -135,9 +156,9 @@ fn json_has_a_line_for_each_interval() {
     assert_eq!(lines.len(), 4, "{said}");
     for line in &lines[..3] {
         let told: serde_json::Value = serde_json::from_str(line).unwrap();
-        assert_eq!(told[0]["device"], "pmem0");
-        assert_eq!(told[0]["counters"]["commits"], 0);
-        assert!(told[0]["seconds"].as_f64().unwrap() >= 0.01);
+        assert_eq!(told["intervals"][0]["device"], "pmem0");
+        assert_eq!(told["intervals"][0]["counters"]["commits"], 0);
+        assert!(told["intervals"][0]["seconds"].as_f64().unwrap() >= 0.01);
     }
 }
 

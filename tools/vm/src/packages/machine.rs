@@ -19,6 +19,8 @@ const INSTALL: Duration = Duration::from_secs(600);
 pub struct Machine {
     pub lab: Lab,
     pub kver: String,
+    /// Fsyncs that were acknowledged before the cut of the device beside the root.
+    pub acked: u64,
 }
 
 impl Machine {
@@ -38,6 +40,7 @@ impl Machine {
         Ok(Self {
             lab: Lab::new(&config, Some(kver), seed),
             kver: kver.to_owned(),
+            acked: 0,
         })
     }
 

@@ -37,8 +37,20 @@ pub const STEPS: &[Step] = &[
         run: replay,
     },
     Step {
+        name: "a-kernel-without-modules-is-named",
+        run: named,
+    },
+    Step {
+        name: "a-crashed-filesystem-does-not-hinder-removal",
+        run: crashed,
+    },
+    Step {
         name: "remove",
         run: remove,
+    },
+    Step {
+        name: "a-log-from-a-crash-without-the-modules",
+        run: rescued,
     },
     Step {
         name: "boot-after-removal",
@@ -88,6 +100,11 @@ fn install(machine: &mut Machine) -> Result<()> {
     let modules = modules(machine);
     machine.install("old", &[&modules])?;
     ours(machine)?;
+    // The initramfs has the backend, and the tool for a shell in it.
+    let listed = machine.must(&format!("lsinitramfs /boot/initrd.img-{}", machine.kver))?;
+    for file in ["updates/ext4_bytelog.ko", "sbin/bytelog"] {
+        ensure!(listed.contains(file), "no {file} in the initramfs");
+    }
     // What is mounted stays with the ext4 that it was mounted with.
     ensure!(!machine.runs_ours()?, "ext4 was replaced while in use");
     machine.shut_down()
@@ -107,6 +124,8 @@ fn boot_installed(machine: &mut Machine) -> Result<()> {
     ensure!(after.fast > before.fast, "no fast commits: {after:?}");
     let info = machine.must(&format!("bytelog info {}", dev.path()))?;
     ensure!(info.contains("ByteLog, version 2"), "no log: {info}");
+    let used = info.lines().find(|line| line.contains("uses ByteLog"));
+    ensure!(used.is_some_and(|line| line.ends_with("yes")), "{info}");
     machine.lab.umount(&dev.dir())
 }
 
@@ -160,11 +179,75 @@ fn replay(machine: &mut Machine) -> Result<()> {
     Ok(())
 }
 
+/// The hook that every kernel runs when it is installed, for one without modules, and the
+/// removal of an old kernel's, while /etc/fstab has the option.
+fn named(machine: &mut Machine) -> Result<()> {
+    let hook = "/etc/kernel/postinst.d/ext4-bytelog";
+    machine.must("mkdir -p /lib/modules/9.9/kernel /lib/modules/1.0/updates")?;
+    let said = machine.must(&format!("{hook} 9.9 2>&1"))?;
+    ensure!(said.is_empty(), "said where nothing uses ByteLog: {said}");
+    machine.must(&format!(
+        "echo '/dev/pmem9 /mnt ext4 {ON},nofail 0 2' >>/etc/fstab"
+    ))?;
+    let said = machine.must(&format!("{hook} 9.9 2>&1"))?;
+    ensure!(
+        said.contains("kernel 9.9 has no ext4 with ByteLog"),
+        "not said: {said}"
+    );
+    let said = machine.must(&format!("{hook} {} 2>&1", machine.kver))?;
+    ensure!(said.is_empty(), "said of a kernel with modules: {said}");
+    // Those of another kernel may go, those of this one may not.
+    let asked = machine.shell("/usr/share/bytelog/in-use 1.0")?;
+    ensure!(asked.status == 1, "1.0 cannot go: {}", asked.output);
+    let modules = modules(machine);
+    let tried = machine.shell(&format!("dpkg -r {modules}"))?;
+    ensure!(
+        tried.status != 0 && tried.output.contains("/etc/fstab"),
+        "removed: {}",
+        tried.output
+    );
+    machine.must("sed -i '/pmem9/d' /etc/fstab; rm -r /lib/modules/9.9 /lib/modules/1.0")?;
+    Ok(())
+}
+
+/// The workload on the device beside the root.
+fn data_spec(machine: &Machine) -> Spec {
+    Spec::new(Kind::Files, machine.lab.seed, 100_000)
+}
+
+/// A log that nobody has replayed. What is not mounted cannot be found by the packages.
+fn crashed(machine: &mut Machine) -> Result<()> {
+    let dev = machine.data()?;
+    machine.lab.mkfs(&dev, "", "64M")?;
+    machine.lab.mount(&dev, ON)?;
+    let spec = data_spec(machine);
+    let acks = machine.lab.cut_during(&[(dev, spec)], ACKS)?;
+    machine.acked = acks.first().context("no workload")?.fsyncs;
+    machine.boot("")
+}
+
 fn remove(machine: &mut Machine) -> Result<()> {
     let modules = modules(machine);
     machine.must(&format!("dpkg -r {modules}"))?;
-    machine.must("dpkg --purge bytelog")?;
     stock(machine)?;
+    machine.shut_down()
+}
+
+/// Stock ext4 refuses what the crash has left; after an export it replays every fsync.
+fn rescued(machine: &mut Machine) -> Result<()> {
+    machine.boot("")?;
+    ensure!(!machine.runs_ours()?, "ext4 is not the kernel's own");
+    let dev = machine.data()?;
+    let refused = machine.lab.try_mount(&dev, "")?;
+    ensure!(refused.errno != 0, "stock ext4 mounted a ByteLog");
+    let path = dev.path();
+    machine.must(&format!("bytelog verify {path} && bytelog export {path}"))?;
+    machine.lab.mount(&dev, "")?;
+    let (spec, acked) = (data_spec(machine), machine.acked);
+    let verdict = machine.lab.judge(&dev, &spec, acked)?;
+    ensure!(verdict.lost == 0, "{verdict:?}");
+    machine.lab.umount(&dev.dir())?;
+    machine.must("dpkg --purge bytelog")?;
     machine.shut_down()
 }
 

@@ -19,7 +19,7 @@ pub const COLUMNS: [&str; 9] = [
 ];
 
 /// The columns' widths.
-pub const WIDTHS: [u16; 9] = [10, 10, 7, 10, 10, 6, 9, 10, 6];
+const WIDTHS: [usize; 9] = [10, 10, 7, 10, 10, 6, 9, 10, 6];
 
 /// The header of [`line`].
 pub const HEADER: &str =
@@ -54,20 +54,25 @@ pub fn reasons(interval: &Interval) -> Vec<(String, u64)> {
     all.filter(|(_, times)| *times > 0).collect()
 }
 
-/// The interval on a line.
-pub fn line(interval: &Interval) -> String {
+/// Cells in their columns.
+pub fn columns(cells: &[String; 9]) -> String {
     let mut out = String::new();
-    for (number, (cell, width)) in cells(interval).into_iter().zip(WIDTHS).enumerate() {
-        let width = usize::from(width);
+    for (number, (cell, width)) in cells.iter().zip(WIDTHS).enumerate() {
         out.push_str(&match number {
             0 => format!("{cell:<width$}"),
             _ => format!(" {cell:>width$}"),
         });
     }
+    out
+}
+
+/// The interval on a line.
+pub fn line(interval: &Interval) -> String {
     let why = reasons(interval);
     let why = why
         .iter()
         .map(|(reason, times)| format!("{reason} {times}"));
     let why: Vec<_> = why.collect();
-    format!("{out}  {}", why.join(", ")).trim_end().to_owned()
+    let line = format!("{}  {}", columns(&cells(interval)), why.join(", "));
+    line.trim_end().to_owned()
 }

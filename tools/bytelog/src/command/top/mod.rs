@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! `bytelog top`: what happens on mounted filesystems, interval by interval. A screen
-//! on a terminal, a line for each filesystem elsewhere.
+//! on a terminal, a line for each filesystem elsewhere and without the feature `top`.
 
 pub mod line;
-mod loops;
+pub mod lines;
+#[cfg(feature = "top")]
 pub mod screen;
+#[cfg(feature = "top")]
+mod show;
+#[cfg(feature = "top")]
+mod terminal;
 mod watch;
 
 use crate::error::Result;
 use crate::stats::sample::Selection;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::time::Duration;
 
 /// What to watch, and how long.
@@ -24,6 +29,13 @@ pub struct Args {
     /// End after so many intervals.
     #[arg(long, value_name = "N")]
     count: Option<u64>,
+}
+
+impl Args {
+    /// Whether there are more intervals after `done`.
+    fn goes_on(&self, done: u64) -> bool {
+        self.count.is_none_or(|count| done < count)
+    }
 }
 
 /// Shorter ones would measure this command.
@@ -42,8 +54,9 @@ fn interval(text: &str) -> std::result::Result<Duration, String> {
 /// Watches until the end is reached or asked for.
 pub fn top(args: &Args, json: bool, out: &mut dyn Write) -> Result<std::io::Result<()>> {
     let watch = watch::Watch::new(&args.which)?;
-    match (json, std::io::stdout().is_terminal()) {
-        (false, true) => loops::on_screen(args, watch),
-        (json, _) => loops::in_lines(args, watch, json, out),
+    #[cfg(feature = "top")]
+    if !json && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+        return show::on_screen(args, watch);
     }
+    lines::in_lines(args, watch, json, out)
 }

@@ -2,25 +2,20 @@
 
 //! The screen: the mounts in a table, and below it more about the chosen one.
 
-use super::line::{cells, reasons, COLUMNS, WIDTHS};
+use super::line::{columns, reasons, COLUMNS};
 use crate::command::stat::{limit, time};
 use crate::stats::interval::Interval;
-use ratatui::layout::{Alignment, Constraint, Layout, Rect};
-use ratatui::style::{Style, Stylize};
-use ratatui::text::{Line, Text};
-use ratatui::widgets::{Block, Paragraph, Row, Table, TableState};
-use ratatui::Frame;
 use std::time::Duration;
 
 /// Lines of the table without those of the mounts: title, header, and one that is free.
-const AROUND: u16 = 3;
+const AROUND: usize = 3;
 
 /// Columns of the list of reasons.
-const REASONS: u16 = 44;
+const REASONS: usize = 44;
 
 /// Columns in front of a bar, and those of the number behind it.
-const LABEL: u16 = 12;
-const NUMBER: u16 = 10;
+const LABEL: usize = 12;
+const NUMBER: usize = 10;
 
 /// What a key means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,11 +28,30 @@ pub enum Key {
     Quit,
 }
 
+/// How a row is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// As text.
+    Plain,
+    /// As a title.
+    Bold,
+    /// As the mount that is chosen.
+    Reversed,
+}
+
+/// A row of the screen: its text, as wide as the screen.
+pub struct Row {
+    /// The text.
+    pub text: String,
+    /// How it is shown.
+    pub look: Look,
+}
+
 /// What is shown.
 pub struct Screen {
     interval: Duration,
     intervals: Option<Vec<Interval>>,
-    table: TableState,
+    chosen: usize,
 }
 
 impl Screen {
@@ -46,7 +60,7 @@ impl Screen {
         Self {
             interval,
             intervals: None,
-            table: TableState::new().with_selected(0),
+            chosen: 0,
         }
     }
 
@@ -62,109 +76,129 @@ impl Screen {
 
     /// Moves the choice, and keeps it on a mount.
     pub fn press(&mut self, key: Option<Key>) {
-        let at = self.table.selected().unwrap_or(0);
         let at = match key {
-            Some(Key::Up) => at.saturating_sub(1),
-            Some(Key::Down) => at.saturating_add(1),
-            Some(Key::Quit) | None => at,
+            Some(Key::Up) => self.chosen.saturating_sub(1),
+            Some(Key::Down) => self.chosen.saturating_add(1),
+            Some(Key::Quit) | None => self.chosen,
         };
-        let last = self.mounts().len().saturating_sub(1);
-        self.table.select(Some(at.min(last)));
+        self.chosen = at.min(self.mounts().len().saturating_sub(1));
     }
 
-    /// Draws it.
-    pub fn draw(&mut self, frame: &mut Frame<'_>) {
-        let rows = u16::try_from(self.mounts().len()).unwrap_or(u16::MAX);
-        let heights = [
-            Constraint::Max(rows.saturating_add(AROUND)),
-            Constraint::Min(0),
-        ];
-        let [above, below] = Layout::vertical(heights).areas(frame.area());
-        self.draw_table(frame, above);
-        let widths = [Constraint::Min(0), Constraint::Max(REASONS)];
-        let [left, right] = Layout::horizontal(widths).areas(below);
-        let chosen = self.table.selected();
-        let Some(chosen) = chosen.and_then(|chosen| self.mounts().get(chosen)) else {
-            let text = match self.intervals {
+    /// The rows of a screen of `width` columns and `height` lines.
+    pub fn rows(&self, width: usize, height: usize) -> Vec<Row> {
+        let mut rows = self.table(width, height);
+        let below = match self.mounts().get(self.chosen) {
+            Some(chosen) => beside(chosen, width),
+            None => vec![plain(match self.intervals {
                 None => "the first interval has not ended",
                 Some(_) => "no filesystem is mounted with ByteLog",
-            };
-            frame.render_widget(Paragraph::new(text), below);
-            return;
+            })],
         };
-        frame.render_widget(latency(chosen, left), left);
-        frame.render_widget(why(chosen), right);
+        rows.extend(below);
+        rows.resize_with(height, || plain(""));
+        for row in &mut rows {
+            row.text = fit(&row.text, width);
+        }
+        rows
     }
 
-    fn draw_table(&mut self, frame: &mut Frame<'_>, area: Rect) {
-        let title = format!(
-            " ByteLog, in {} ",
-            time(u64::try_from(self.interval.as_nanos()).unwrap_or(u64::MAX))
-        );
-        let block = Block::new()
-            .title(Line::from(title).bold())
-            .title(Line::from(" arrows choose, q ends ").right_aligned());
-        let aligned = |number, text: String| match number {
-            0 => Text::from(text),
-            _ => Text::from(text).alignment(Alignment::Right),
-        };
-        let row = |texts: [String; 9]| {
-            let cells = texts.into_iter().enumerate();
-            Row::new(cells.map(|(number, text)| aligned(number, text)))
-        };
-        let rows: Vec<_> = self
-            .mounts()
-            .iter()
-            .map(|mount| row(cells(mount)))
-            .collect();
-        let table = Table::new(rows, WIDTHS)
-            .header(row(COLUMNS.map(str::to_owned)).bold())
-            .row_highlight_style(Style::new().reversed())
-            .block(block);
-        frame.render_stateful_widget(table, area, &mut self.table);
+    /// The table, with the part of the mounts that has the chosen one.
+    fn table(&self, width: usize, height: usize) -> Vec<Row> {
+        let nanoseconds = u64::try_from(self.interval.as_nanos()).unwrap_or(u64::MAX);
+        let title = format!(" ByteLog, in {} ", time(nanoseconds));
+        let keys = " arrows choose, q ends ";
+        let room = width.saturating_sub(title.len());
+        let mut rows = vec![
+            bold(format!("{title}{keys:>room$}")),
+            bold(columns(&COLUMNS.map(str::to_owned))),
+        ];
+        let shown = height.saturating_sub(AROUND).max(1);
+        let first = (self.chosen + 1).saturating_sub(shown);
+        let mounts = self.mounts().iter().enumerate().skip(first).take(shown);
+        rows.extend(mounts.map(|(number, mount)| Row {
+            text: fit(&columns(&super::line::cells(mount)), width),
+            look: match number == self.chosen {
+                true => Look::Reversed,
+                false => Look::Plain,
+            },
+        }));
+        rows.push(plain(""));
+        rows
     }
 }
 
-/// The latency of the fast commits as bars.
-fn latency(chosen: &Interval, area: Rect) -> Paragraph<'static> {
+fn plain(text: &str) -> Row {
+    let look = Look::Plain;
+    Row {
+        text: text.to_owned(),
+        look,
+    }
+}
+
+fn bold(text: String) -> Row {
+    let look = Look::Bold;
+    Row { text, look }
+}
+
+/// `text` in exactly `width` columns.
+fn fit(text: &str, width: usize) -> String {
+    // What the kernel names is ASCII; of other names one character is one column here.
+    let cut: String = text
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(width)
+        .collect();
+    format!("{cut:<width$}")
+}
+
+/// The latency of the fast commits as bars, and beside it the log and the reasons.
+fn beside(chosen: &Interval, width: usize) -> Vec<Row> {
+    let left_width = width.saturating_sub(REASONS);
+    let left = latency(chosen, left_width);
+    let right = why(chosen);
+    (0..left.len().max(right.len()))
+        .map(|number| {
+            let part = |lines: &[String]| lines.get(number).cloned().unwrap_or_default();
+            let text = format!("{}{}", fit(&part(&left), left_width), part(&right));
+            match number {
+                0 => bold(text),
+                _ => plain(&text),
+            }
+        })
+        .collect()
+}
+
+fn latency(chosen: &Interval, width: usize) -> Vec<String> {
     let histogram = &chosen.commit_latency_ns;
     let largest = histogram.buckets.iter().map(|bucket| bucket.count).max();
-    let room = u64::from(area.width.saturating_sub(LABEL + NUMBER + 4));
-    let lines = histogram.occupied().iter().map(|bucket| {
+    let room = width.saturating_sub(LABEL + NUMBER + 4) as u64;
+    let mut lines = vec![format!(" {}: fast commits by latency ", chosen.device)];
+    lines.extend(histogram.occupied().iter().map(|bucket| {
         let cells = bucket.count.saturating_mul(room);
         let cells = cells.div_ceil(largest.unwrap_or(1).max(1));
         let bar = "#".repeat(usize::try_from(cells).unwrap_or(0));
-        let label = usize::from(LABEL);
-        Line::from(format!("{:>label$} {bar} {}", limit(*bucket), bucket.count))
-    });
-    let title = format!(" {}: fast commits by latency ", chosen.device);
-    Paragraph::new(lines.collect::<Vec<_>>()).block(Block::new().title(Line::from(title).bold()))
+        format!("{:>LABEL$} {bar} {}", limit(*bucket), bucket.count)
+    }));
+    lines
 }
 
-/// The log, and why commits were full ones.
-fn why(chosen: &Interval) -> Paragraph<'static> {
+fn why(chosen: &Interval) -> Vec<String> {
     let log = &chosen.log;
-    let mounted = chosen.mounted_on.as_deref();
     let mut lines = vec![
-        Line::from(match mounted {
+        " Log and full commits ".to_owned(),
+        match &chosen.mounted_on {
             Some(point) => format!("mounted on {point}"),
             None => "mounted out of sight".to_owned(),
-        }),
-        Line::from(format!(
-            "log {} of {} bytes",
-            log.log_used, log.log_capacity
-        )),
-        Line::from(format!("at most {} %", log.highest())),
-        Line::default(),
+        },
+        format!("log {} of {} bytes", log.log_used, log.log_capacity),
+        format!("at most {} %", log.highest()),
+        String::new(),
     ];
     let reasons = reasons(chosen);
     if reasons.is_empty() {
-        lines.push(Line::from("no commit was given up or ruled out"));
+        lines.push("no commit was given up or ruled out".to_owned());
     }
-    lines.extend(
-        reasons
-            .into_iter()
-            .map(|(reason, times)| Line::from(format!("{times:>8}  {reason}"))),
-    );
-    Paragraph::new(lines).block(Block::new().title(Line::from(" Log and full commits ").bold()))
+    let reasons = reasons.into_iter();
+    lines.extend(reasons.map(|(reason, times)| format!("{times:>8}  {reason}")));
+    lines
 }
