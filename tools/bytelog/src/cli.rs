@@ -94,10 +94,10 @@ enum Command {
     },
     /// Make the log one that stock kernels and e2fsck replay, safe against power cuts.
     ///
-    /// The log becomes conventional fast commits, or a transaction, and the feature bit is
-    /// cleared. A power cut at any point leaves one log or the other, and another export
-    /// completes what was cut. A filesystem that has neither the feature bit nor a ByteLog
-    /// is left alone.
+    /// The log becomes conventional fast commits, or a transaction, and the journal's mark
+    /// and the feature bit are cleared. A power cut at any point leaves one log or the
+    /// other, and another export completes what was cut. A filesystem that has neither
+    /// mark, feature bit nor ByteLog is left alone.
     ///
     /// With --to the device is left alone, and a copy of the filesystem is written and
     /// exported; a journal on a device of its own is copied to the file that --journal-to
@@ -132,8 +132,8 @@ enum Command {
     ///
     /// A feature bit that a clean filesystem had is set again afterwards. With e2fsck's -n
     /// nothing is written: a log, which would have to be exported, and a feature bit that
-    /// is set are refused. Where there is neither, this is e2fsck, with its options and
-    /// its exit status.
+    /// is set are refused. Where there is neither mark, bit nor ByteLog, this is
+    /// e2fsck, with its options and its exit status.
     Fsck {
         #[command(flatten)]
         place: Where,
