@@ -18,5 +18,6 @@ installkernel() {
 }
 
 install() {
-	inst_multiple -o bytelog
+	# fsck.ext4 is the tool where its package is installed, and runs e2fsck.
+	inst_multiple -o bytelog fsck.ext4 e2fsck
 }
