@@ -3,7 +3,7 @@
 # The user's way in; "make help" tells.  The work is done by scripts/, mostly inside a build root that the first run
 # makes.  Kbuild, next to this file, is the kernel's: it is used from a copy (scripts/build-modules).
 
-KERNEL ?= 7.2
+KERNEL ?= default
 PREFIX ?= /usr/local
 JOBS   ?= $(shell nproc)
 ACCEL  ?= tcg

@@ -12,7 +12,8 @@ REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 BUILD=$REPO/build
 # The suite of the build root.  The distribution kernels of its backports are what the modules are made for.
 SUITE=trixie
-KERNEL=${KERNEL:-7.2}
+# A series, a version, a full name, "debug" (scripts/debug-kernel), or "default", which scripts/kernel decides.
+KERNEL=${KERNEL:-default}
 JOBS=${JOBS:-$(nproc)}
 
 if [[ -n ${BYTELOG_INSIDE:-} ]]; then
@@ -40,14 +41,20 @@ die() {
 }
 
 # step LOGNAME TEXT CMD...: announce, run with the output in a log, show the end of the log where it fails.  V=1 shows
-# all of it.
+# all of it.  In an "if", or before "||" or "&&", bash ignores -e also inside a function, which would then go on behind
+# what failed in it: there CMD has to be a program.
 step() {
-	local dir=$BUILD/log log rc=0
+	local dir=$BUILD/log log ignored rc=0
 	[[ ${STEP_LOGS:-} ]] && dir=$STEP_LOGS
 	log=$dir/$1.log
 	say "$2"
 	mkdir -p "$dir"
 	shift 2
+	set +e
+	(set -e; false; exit 2)
+	ignored=$?
+	set -e
+	[[ $ignored == 1 || $(type -t "$1") != function ]] || die "step: the function $1 is called where bash ignores -e"
 	# Not "|| rc=$?": that would switch -e off inside a function that is called here.
 	set +e
 	if [[ ${V:-} == 1 ]]; then
@@ -109,6 +116,25 @@ load_kernel() {
 	# shellcheck source=/dev/null
 	. "$KBASE/vars" # KCC, KLOCAL, KIMAGE
 	export KVER KSERIES KBASE KDIR OUT KCC KLOCAL KIMAGE
+}
+
+# For what runs a machine: the archive can have the headers of a kernel before it has its image.
+need_image() {
+	[[ -n $KIMAGE ]] || die "the archive has no image of $KVER yet: nothing can be run." \
+		"make update looks for one; KERNEL=x.y takes another series, of which there are: $(hook_series)"
+}
+
+# The series that there are hook patches for.
+hook_series() {
+	(cd "$REPO/fs/ext4" && printf '%s\n' patches-*/) | sed 's/patches-//; s|/||' | sort -V | xargs
+}
+
+# The kernel's build takes no blanks and no colons in a path.
+check_paths() {
+	[[ $REPO != *[[:space:]:]* ]] || die "the kernel's build cannot work under a path with blanks or colons: $REPO" \
+		"Move this directory to another path."
+	[[ $CACHE != *[[:space:]:]* ]] || die "the kernel's build cannot work under a path with blanks or colons: $CACHE" \
+		"BYTELOG_CACHE=DIR names another one."
 }
 
 # kmake ARGS...: the kernel's make, with the parameters the distribution used.
