@@ -19,6 +19,9 @@ use serde_json::Value;
 /// The name of the virtio-serial port that carries the protocol.
 pub const PORT: &str = "bytelog.0";
 
+/// What an interactive shell of the guest reads first (scripts/initramfs).
+pub const SHELL_RC: &str = "/etc/shellrc";
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Request {
     pub id: u64,

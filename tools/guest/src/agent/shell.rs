@@ -4,7 +4,7 @@
 
 use super::{devices, exec, modules, mounts};
 use anyhow::{bail, Context, Result};
-use bytelog_guest::proto::{DeviceKind, MountArgs};
+use bytelog_guest::proto::{DeviceKind, MountArgs, SHELL_RC};
 use std::fs::OpenOptions;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -29,6 +29,7 @@ pub fn run(option: &str) -> Result<()> {
         .current_dir("/")
         .env("HOME", "/")
         .env("PS1", "vm# ")
+        .env("ENV", SHELL_RC)
         .stdin(console.try_clone()?)
         .stdout(console.try_clone()?)
         .stderr(console)

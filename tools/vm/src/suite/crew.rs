@@ -3,7 +3,7 @@
 //! files have fixed names in the working directory; it is told a test, runs it, and says
 //! when that is over.
 
-use super::{chosen, Test, OVER};
+use super::{chosen, Entry, OVER};
 use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -35,8 +35,8 @@ impl Member {
     }
 
     /// Runs a test; whether it passed, and what there is to print.
-    fn run(&mut self, test: &Test, text: &mut String) -> Result<bool> {
-        writeln!(self.tests, "{}", test.name)?;
+    fn run(&mut self, test: Entry, text: &mut String) -> Result<bool> {
+        writeln!(self.tests, "{}", test.name())?;
         for line in self.said.by_ref() {
             let line = line?;
             if let Some(passed) = line.strip_prefix(OVER) {
@@ -75,7 +75,7 @@ impl Counts {
 }
 
 /// Takes tests for a machine until there are none, prints each when it is over.
-fn serve(number: usize, queue: &Mutex<impl Iterator<Item = &'static Test>>) -> Counts {
+fn serve(number: usize, queue: &Mutex<impl Iterator<Item = Entry>>) -> Counts {
     let mut counts = Counts::default();
     let mut member = None;
     // Not in the condition of the loop: others take tests while this one runs.
@@ -92,7 +92,7 @@ fn serve(number: usize, queue: &Mutex<impl Iterator<Item = &'static Test>>) -> C
             Ok(passed)
         });
         if let Err(err) = &outcome {
-            text.push_str(&format!("FAIL {}: {err:#}\n", test.name));
+            text.push_str(&format!("FAIL {}: {err:#}\n", test.name()));
         }
         print!("{text}");
         counts.one(matches!(outcome, Ok(true)));

@@ -8,6 +8,7 @@ mod atomic;
 mod counts;
 pub mod crew;
 mod cuts;
+mod defect;
 mod defects;
 mod durability;
 mod elsewhere;
@@ -34,11 +35,38 @@ mod version1;
 use crate::config::VmConfig;
 use crate::lab::Lab;
 use anyhow::{Context, Result};
+use defect::Defect;
 use std::time::Instant;
 
 pub struct Test {
     pub name: &'static str,
     pub run: fn(&mut Lab) -> Result<()>,
+}
+
+/// Something to be run.
+#[derive(Clone, Copy)]
+pub enum Entry {
+    Test(&'static Test),
+    Defect(&'static Defect),
+}
+
+impl Entry {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Test(test) => test.name,
+            Self::Defect(defect) => defect.name,
+        }
+    }
+
+    fn run(self, lab: &mut Lab) -> Result<()> {
+        match self {
+            Self::Test(test) => (test.run)(lab),
+            Self::Defect(defect) => {
+                let stock = defect.on(&lab.vm()?.hello.release);
+                (defect.run)(lab, stock)
+            }
+        }
+    }
 }
 
 /// How the release of the debugging kernel ends.
@@ -51,7 +79,7 @@ const OVER: &str = "\u{4}";
 const TAIL: usize = 40;
 
 /// The tests for a kernel of this release: the debugging kernel has more.
-fn all(kver: Option<&str>) -> impl Iterator<Item = &'static Test> + use<> {
+fn all(kver: Option<&str>) -> impl Iterator<Item = Entry> + use<> {
     let debugging = kver.is_some_and(|kver| kver.ends_with(DEBUGGING));
     let more = if debugging { allocations::TESTS } else { &[] };
     [
@@ -77,11 +105,26 @@ fn all(kver: Option<&str>) -> impl Iterator<Item = &'static Test> + use<> {
         hostile::TESTS,
         tool::TESTS,
         version1::TESTS,
-        defects::TESTS,
         features::TESTS,
         replayed::TESTS,
         reasons::TESTS,
         more,
+    ]
+    .into_iter()
+    .flatten()
+    .map(Entry::Test)
+    .chain(defects().map(Entry::Defect))
+}
+
+/// What is wrong with stock ext4.
+fn defects() -> impl Iterator<Item = &'static Defect> {
+    [
+        threads::DEFECTS,
+        shutdown::DEFECTS,
+        defects::DEFECTS,
+        features::DEFECTS,
+        replayed::DEFECTS,
+        reasons::DEFECTS,
     ]
     .into_iter()
     .flatten()
@@ -91,33 +134,37 @@ fn all(kver: Option<&str>) -> impl Iterator<Item = &'static Test> + use<> {
 fn chosen<'a>(
     kver: Option<&str>,
     filter: Option<&'a str>,
-) -> impl Iterator<Item = &'static Test> + use<'a> {
-    all(kver).filter(move |test| filter.is_none_or(|part| test.name.contains(part)))
+) -> impl Iterator<Item = Entry> + use<'a> {
+    all(kver).filter(move |test| filter.is_none_or(|part| test.name().contains(part)))
 }
 
 pub fn list(kver: Option<&str>) {
     for test in all(kver) {
-        println!("{}", test.name);
+        println!("{}", test.name());
     }
 }
 
-fn run_one(lab: &mut Lab, test: &Test) -> Result<()> {
+fn run_one(lab: &mut Lab, test: Entry) -> Result<()> {
     lab.begin()?;
-    let outcome = (test.run)(lab);
+    let outcome = test.run(lab);
     // What the kernel complained about is the better reason.
     lab.check_console()?;
     outcome
 }
 
 /// Runs a test and prints how it ended; true if it passed.
-fn report(lab: &mut Lab, test: &Test) -> bool {
+fn report(lab: &mut Lab, test: Entry) -> bool {
     let start = Instant::now();
     let config = lab.config.clone();
     let outcome = run_one(lab, test);
     match &outcome {
-        Ok(()) => println!("ok {} ({:.1} s)", test.name, start.elapsed().as_secs_f64()),
+        Ok(()) => println!(
+            "ok {} ({:.1} s)",
+            test.name(),
+            start.elapsed().as_secs_f64()
+        ),
         Err(err) => {
-            println!("FAIL {}: {err:#}", test.name);
+            println!("FAIL {}: {err:#}", test.name());
             println!("--- end of the kernel log");
             println!("{}\n---", lab.console_tail(TAIL));
             lab.abandon();
@@ -144,7 +191,7 @@ pub fn serve(config: &VmConfig, kver: Option<&str>, seed: u64) -> Result<bool> {
     let mut lab = Lab::new(config, kver, seed);
     for name in std::io::stdin().lines() {
         let name = name?;
-        let test = all(kver).find(|test| test.name == name);
+        let test = all(kver).find(|test| test.name() == name);
         let test = test.with_context(|| format!("no test {name}"))?;
         println!("{OVER}{}", report(&mut lab, test));
     }

@@ -8,7 +8,7 @@ use super::fragmented;
 use super::Test;
 use crate::lab::{Dev, Ext4, Lab};
 use anyhow::{ensure, Result};
-use bytelog_guest::proto::DeviceKind;
+use bytelog_guest::proto::{DeviceKind, SHELL_RC};
 use bytelog_guest::workload::{Kind, Spec};
 
 pub const TESTS: &[Test] = &[
@@ -23,6 +23,10 @@ pub const TESTS: &[Test] = &[
     Test {
         name: "map-of-a-mounted-filesystem",
         run: mounted_map,
+    },
+    Test {
+        name: "shell-takes-mke2fs-of-e2fsprogs",
+        run: shell,
     },
 ];
 
@@ -231,5 +235,18 @@ fn mounted_map(lab: &mut Lab) -> Result<()> {
         }
         lab.umount(&dev.dir())?;
     }
+    Ok(())
+}
+
+/// The shell of `make vm`. busybox has a program of this name, which knows no types.
+fn shell(lab: &mut Lab) -> Result<()> {
+    let made = lab.run_with(
+        &format!("env ENV={SHELL_RC} busybox sh -i"),
+        "mke2fs -q -t ext4 -O fast_commit /tmp/shell.img 8M && dumpe2fs -h /tmp/shell.img
+         rm /tmp/shell.img
+         exit\n",
+    )?;
+    let features = made.output.contains("fast_commit") && made.output.contains("extent");
+    ensure!(features, "in the shell: {}", made.output.trim());
     Ok(())
 }
