@@ -129,6 +129,11 @@ hook_series() {
 	(cd "$REPO/fs/ext4" && printf '%s\n' patches-*/) | sed 's/patches-//; s|/||' | sort -V | xargs
 }
 
+# The patches of series $1, in their order.  A line that ends in "# only S..." names a patch that other series do without.
+hook_patches() {
+	sed "/# only /{/# only.* ${1/./\\.}\( \|$\)/!d}; s/#.*//; s/[[:space:]]//g; /^$/d" "$REPO/fs/ext4/patches-$1/series"
+}
+
 # The kernel's build takes no blanks and no colons in a path.
 check_paths() {
 	[[ $REPO != *[[:space:]:]* ]] || die "the kernel's build cannot work under a path with blanks or colons: $REPO" \
