@@ -86,7 +86,7 @@ fn found(name: &str, defect: &str) -> Vec<String> {
 
 #[test]
 fn one_without_faults() {
-    assert_eq!(found("none", ""), [String::new(); 0]);
+    assert!(found("none", "").is_empty());
 }
 
 #[test]
