@@ -29,7 +29,7 @@ u32 bytelog_crc32c(u32 seed, const u8 *p, size_t len)
 {
 	u64 crc = seed;
 
-	if (len >= 512 || !static_cpu_has(X86_FEATURE_XMM4_2))
+	if (len >= 512 || !cpu_feature_enabled(X86_FEATURE_XMM4_2))
 		return crc32c(seed, p, len);
 	for (; len >= 64; len -= 64, p += 64)
 		asm("crc32q (%[p]), %[crc]\n\t"
