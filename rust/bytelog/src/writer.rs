@@ -456,7 +456,7 @@ impl<C: Crc32c, S: AsRef<[u8]> + AsMut<[u8]>> LogWriter<C, S> {
         self.crc = SEED;
         self.contents = 0;
         self.room = match self.phase {
-            Phase::Open => self.room_at(self.durable.head),
+            Phase::Open => self.room_at(self.at.head),
             _ => 0,
         };
     }
