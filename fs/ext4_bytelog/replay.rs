@@ -133,7 +133,7 @@ fn replay<A: ReadArea<Error = Error>>(
             pr_warn!(
                 "{}: the fast-commit area begins with zeros, but a log of transaction {} stands \
                  behind them, which is not replayed. If its first block has been lost, as by \
-                 clearing poison, fsyncs are missing: see bytelog inspect\n",
+                 clearing poison, fsyncs are missing: see bytelog verify\n",
                 sb.id(),
                 recovery.tid,
             );

@@ -148,5 +148,11 @@ pub(super) fn wipe_opener(image: &Image) -> Result<()> {
         return Ok(());
     }
     journal.store.write_at(area.place(0)?, &[0; SECTOR])?;
+    journal.store.sync()?;
+    // A first record without an opener would tell of a log whose opener has been lost.
+    if area.blocks() > 1 {
+        let first_record = area.place(journal.block_size())?;
+        journal.store.write_at(first_record, &[0; SECTOR])?;
+    }
     journal.store.sync()
 }

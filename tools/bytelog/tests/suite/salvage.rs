@@ -171,7 +171,8 @@ fn out_of_any_damage() {
             inspect(&open(Ram::new(after.clone())).unwrap(), None)
                 .unwrap()
                 .state,
-            State::Empty
+            State::Empty,
+            "{at}"
         );
         if at % 11 == 0 {
             has(&after, &fixture.files, 0);
