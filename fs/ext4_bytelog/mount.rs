@@ -111,7 +111,7 @@ impl Backend for Mount {
         );
         if self.flags.is_force() {
             pr_warn!(
-                "{}: dax_fc_bytelog=force leaves the feature bit alone: after a crash a stock \
+                "{}: dax_fc_bytelog=force leaves the journal unmarked: after a crash a stock \
                  e2fsck drops the log and calls the filesystem clean; use dax_fc_bytelog=on \
                  for data that matters\n",
                 sb.id()

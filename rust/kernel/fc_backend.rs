@@ -38,7 +38,7 @@ impl AttachFlags {
         self.0 & bindings::EXT4_FC_BACKEND_DAX_NEVER != 0
     }
 
-    /// The feature bit is left alone.
+    /// The journal gets no mark.
     pub(crate) fn is_force(self) -> bool {
         self.0 & bindings::EXT4_FC_BACKEND_FORCE != 0
     }

@@ -7,7 +7,7 @@ pub const IN_USE: &str = "bytelog in use";
 /// Why it is not, from the module or from ext4.
 pub const NOT_USED: [&str; 2] = ["bytelog is not used", "dax_fc_bytelog not in use"];
 /// `force`: what a stock e2fsck would do after a crash.
-pub const FORCE_WARNING: &str = "leaves the feature bit alone";
+pub const FORCE_WARNING: &str = "leaves the journal unmarked";
 pub const NO_FAST_COMMIT: &str = "fast_commit";
 pub const NO_DAX_DEVICE: &str = "no dax";
 pub const DAX_NEVER: &str = "dax=never";
