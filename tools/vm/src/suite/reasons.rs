@@ -7,7 +7,7 @@ use super::defects::shut_down_after;
 use super::shutdown::opts;
 use super::Test;
 use crate::lab::{Dev, Ext4, Lab};
-use anyhow::{ensure, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use bytelog_guest::proto::{Cmd, DeviceKind};
 
 pub const TESTS: &[Test] = &[
@@ -165,7 +165,8 @@ fn large(lab: &mut Lab) -> Result<()> {
     lab.with(Ext4::ByteLog)?;
     for (kind, flushed) in [(DeviceKind::Sync, false), (DeviceKind::Virtio, true)] {
         let dev = lab.dev(kind)?;
-        lab.mkfs(&dev, "", "48M")?;
+        // All of it fits in the log.
+        lab.mkfs(&dev, "-J size=8,fast_commit_size=2048", "48M")?;
         lab.mount(&dev, ON)?;
         script(lab, &dev, "touch old\nsync")?;
         for (what, work, full) in [
@@ -186,7 +187,11 @@ fn large(lab: &mut Lab) -> Result<()> {
                 count(lab, &dev, REASON)? - reason,
             );
             let want = (1 - full, full, full);
-            ensure!(found == want, "{kind:?}, {what}: {found:?}, not {want:?}");
+            if found != want {
+                let path = format!("/proc/fs/ext4/{}/fc_info", dev.name);
+                let info: String = lab.call(Cmd::Read { path })?;
+                bail!("{kind:?}, {what}: {found:?}, not {want:?}: {info}");
+            }
         }
         lab.umount(&dev.dir())?;
         lab.fsck_clean(&dev)?;
