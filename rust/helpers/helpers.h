@@ -5,7 +5,6 @@
 #include <linux/types.h>
 
 void bytelog_pmem_wmb(void);
-u32 bytelog_crc32c(u32 seed, const u8 *p, size_t len);
 #ifndef CONFIG_X86
 u64 bytelog_cycles(void);
 #endif

@@ -11,5 +11,5 @@ use crate::bindings;
 #[inline]
 pub(crate) fn crc32c(seed: u32, data: &[u8]) -> u32 {
     // SAFETY: `data` is valid for reads of its own length.
-    unsafe { bindings::bytelog_crc32c(seed, data.as_ptr(), data.len()) }
+    unsafe { bindings::crc32c(seed, data.as_ptr().cast(), data.len()) }
 }
